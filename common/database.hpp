@@ -1,0 +1,58 @@
+// The SQL seam (adr 0004): two verbs, SQL in the common subset of SQLite and PostgreSQL, $1 placeholders.
+#pragma once
+#include "common/file.hpp"
+#include "common/result.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace ferry {
+
+struct Blob {
+  std::string bytes;
+  auto operator<=>(const Blob&) const = default;
+};
+using Value = std::variant<std::monostate, std::int64_t, double, std::string, Blob>;
+
+class Row {
+ public:
+  explicit Row(std::vector<Value> values) : values_(std::move(values)) {}
+  // A column of another type (or NULL) reads as "", 0: the schema is ours.
+  std::string text(std::size_t column) const;
+  std::string blob(std::size_t column) const;
+  std::int64_t integer(std::size_t column) const;
+  double real(std::size_t column) const;
+  bool null(std::size_t column) const;
+  std::size_t size() const { return values_.size(); }
+
+ private:
+  std::vector<Value> values_;
+};
+
+// Thread-safe (calls are serialised). Calls block: run them on a blocking thread.
+class Database {
+ public:
+  virtual ~Database() = default;
+  virtual Result<std::vector<Row>> query(std::string_view sql, std::vector<Value> args = {}) = 0;
+  // Everything in `body` commits or rolls back together; rolls back on error. Nested calls join the outer one.
+  virtual Result<> transaction(const std::function<Result<>(Database&)>& body) = 0;
+};
+
+// SQLite in WAL + synchronous=FULL, foreign keys on, busy time-out 5 s. ":memory:" works.
+Result<std::unique_ptr<Database>> open_sqlite(const Path& path);
+
+struct Migration {
+  int number;             // 1, 2, 3 … without gaps
+  std::string_view sql;   // statements separated by ';'
+};
+// Applies what is missing, each in a transaction, and records it in schema_migrations. A database written by a newer
+// program: unsupported.
+Result<> migrate(Database& database, std::span<const Migration> migrations);
+
+}  // namespace ferry

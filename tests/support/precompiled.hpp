@@ -1,0 +1,4 @@
+#pragma once
+#include "cmake/precompiled.hpp"
+
+#include <catch2/catch.hpp>
