@@ -20,6 +20,9 @@ elseif(FERRY_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
+# A JSON value converts to nothing by itself: implicit conversions throw at run time, and they make Result<Json> ambiguous.
+add_compile_definitions(JSON_USE_IMPLICIT_CONVERSIONS=0)
+
 # Asio: compiled once (common/http/asio.cpp), never header-only in every file.
 add_compile_definitions(BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
   BOOST_ASIO_NO_DEPRECATED BOOST_ERROR_CODE_HEADER_ONLY)
