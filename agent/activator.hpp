@@ -91,7 +91,8 @@ class Activator {
   virtual Result<> take_over(const std::string& model) = 0;
   virtual ProbationReport probation_report(const std::string& model) = 0;
   // The candidate is the active one from here on; the old worker stops and its memory is freed. Idempotent: when the
-  // model's active already is `release`, nothing happens; when it is not loaded, this is start().
+  // model's active already is `release`, only its rollout and arm are taken over (a control device is relabelled this
+  // way); when it is not loaded, this is start().
   virtual Result<> commit(const SlotContents& release) = 0;
   // The old release answers again (when it had been replaced), the candidate's worker is stopped. Idempotent; fine
   // without a candidate.
