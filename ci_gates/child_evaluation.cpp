@@ -1,0 +1,154 @@
+// evaluate() in a child process: its answer crosses a pipe as JSON, its death becomes a verdict.
+#include "ci_gates/evaluation.hpp"
+#include "common/bytes.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace ferry::ci_gates {
+namespace {
+
+constexpr std::size_t answer_bytes_max = 128 * 1024 * 1024;
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool can_limit_memory = false;  // the sanitizer's shadow alone is larger than any limit
+#else
+constexpr bool can_limit_memory = true;
+#endif
+
+// {"ok": evaluation} or {"error": {...}}; runs in the child and never returns.
+[[noreturn]] void child_main(int out, const std::function<Result<Evaluation>()>& work, std::uint64_t memory_bytes_max) {
+  if (can_limit_memory && memory_bytes_max > 0) {
+    const rlimit limit{memory_bytes_max, memory_bytes_max};
+    setrlimit(RLIMIT_DATA, &limit);
+  }
+  Json answer;
+  try {
+    auto seen = work();
+    if (seen) {
+      answer["ok"] = to_json(*seen);
+    } else {
+      answer["error"] = {{"code", int(seen.error().code)}, {"context", seen.error().context}, {"reason", seen.error().reason}};
+    }
+  } catch (const std::bad_alloc&) {
+    answer["error"] = {{"code", int(Errc::gate_failed)}, {"context", "out of memory"}, {"reason", "trial.memory"}};
+  }
+  const std::string text = dump_json(answer);
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t n = write(out, text.data() + written, text.size() - written);
+    if (n < 0 && errno != EINTR) _exit(4);
+    if (n > 0) written += std::size_t(n);
+  }
+  _exit(0);
+}
+
+// Reads to the end, or says timeout.
+Result<std::string> read_answer(int in, std::chrono::seconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  std::string text;
+  char piece[65536];
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    pollfd wait{in, POLLIN, 0};
+    const int ready = left > 0 ? poll(&wait, 1, int(std::min<std::int64_t>(left, 60'000))) : 0;
+    if (left <= 0) return Error{Errc::timeout, "no answer within " + std::to_string(limit.count()) + " s", "trial.hang"};
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    const ssize_t n = read(in, piece, sizeof piece);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return text;
+    text.append(piece, std::size_t(n));
+    if (text.size() > answer_bytes_max) return Error{Errc::internal, "the evaluation's answer is larger than 128 MiB"};
+  }
+}
+
+Error error_from_death(int status) {
+  if (WIFSIGNALED(status)) {
+    return {Errc::gate_failed, std::string("the model killed its process: ") + strsignal(WTERMSIG(status)),
+            WTERMSIG(status) == SIGKILL ? "trial.memory" : "trial.crash"};
+  }
+  return {Errc::gate_failed, "the process that ran the model ended with " + std::to_string(WEXITSTATUS(status)), "trial.crash"};
+}
+
+Result<Evaluation> read_evaluation(const std::string& text, int status) {
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return error_from_death(status);
+  TRY(const Json answer, parse_json(text, {.bytes_max = answer_bytes_max}));
+  if (answer.contains("ok")) return evaluation_from_json(answer["ok"]);
+  TRY(const Json* error, object_at(answer, "error"));
+  TRY(const std::int64_t code, integer_at(*error, "code", 0, int(Errc::internal)));
+  TRY(std::string context, string_at(*error, "context", 64 * 1024));
+  TRY(std::string reason, string_at(*error, "reason"));
+  return Error{Errc(code), std::move(context), std::move(reason)};
+}
+
+}  // namespace
+
+Result<Evaluation> evaluate_in_child(const Path& runtime_library, std::string_view model, const BaselineModel* baseline,
+                                     const ota::Manifest& manifest, const Dataset& dataset, const EvaluationPlan& plan,
+                                     std::uint64_t memory_bytes_max, std::chrono::seconds time_limit) {
+  int ends[2];
+  if (pipe(ends) != 0) return errno_error("pipe", "gate");
+  FileDescriptor in(ends[0]), out(ends[1]);
+  const pid_t child = fork();
+  if (child < 0) return errno_error("fork", "gate");
+  if (child == 0) {
+    child_main(out.get(), [&] { return evaluate(runtime_library, model, baseline, manifest, dataset, plan); }, memory_bytes_max);
+  }
+  out = FileDescriptor();
+  auto text = read_answer(in.get(), time_limit);
+  if (!text) kill(child, SIGKILL);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!text) return std::move(text).error();
+  return read_evaluation(*text, status);
+}
+
+Json to_json(const Evaluation& evaluation) {
+  Json document;
+  document["opset"] = evaluation.opset;
+  document["runtime_name"] = evaluation.runtime_name;
+  document["runtime_version"] = evaluation.runtime_version;
+  document["contract_error"] = evaluation.contract_error;
+  document["correct"] = evaluation.correct;
+  document["baseline_correct"] = evaluation.baseline_correct;
+  document["latencies_us"] = evaluation.latencies_us;
+  document["baseline_latencies_us"] = evaluation.baseline_latencies_us;
+  document["memory_peak_bytes"] = evaluation.memory_peak_bytes;
+  document["determinism_error"] = evaluation.determinism_error;
+  const auto golden = runtime::format_golden(evaluation.golden);
+  document["golden"] = golden ? to_base64(*golden) : "";
+  document["reference"] = telemetry::print_reference_profile(evaluation.reference);
+  return document;
+}
+
+Result<Evaluation> evaluation_from_json(const Json& document) {
+  Evaluation seen;
+  TRY(seen.opset, integer_at(document, "opset"));
+  TRY(seen.runtime_name, string_at(document, "runtime_name"));
+  TRY(seen.runtime_version, string_at(document, "runtime_version"));
+  TRY(seen.contract_error, string_at(document, "contract_error", 64 * 1024));
+  TRY(seen.correct, string_at(document, "correct", answer_bytes_max));
+  TRY(seen.baseline_correct, string_at(document, "baseline_correct", answer_bytes_max));
+  for (auto [key, into] : {std::pair{"latencies_us", &seen.latencies_us}, std::pair{"baseline_latencies_us", &seen.baseline_latencies_us}}) {
+    TRY(const Json* list, array_at(document, key, 10'000'000));
+    for (const Json& value : *list) into->push_back(value.get<double>());
+  }
+  TRY(const std::int64_t memory, integer_at(document, "memory_peak_bytes", 0));
+  seen.memory_peak_bytes = std::uint64_t(memory);
+  TRY(seen.determinism_error, string_at(document, "determinism_error", 64 * 1024));
+  TRY(const std::string golden, string_at(document, "golden", answer_bytes_max));
+  if (!golden.empty()) {
+    TRY(const std::string bytes, from_base64(golden));
+    TRY(seen.golden, runtime::parse_golden(bytes));
+  }
+  TRY(const std::string reference, string_at(document, "reference", telemetry::reference_bytes_max));
+  TRY(seen.reference, telemetry::parse_reference_profile(reference));
+  return seen;
+}
+
+}  // namespace ferry::ci_gates
