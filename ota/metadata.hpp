@@ -115,6 +115,8 @@ bool delegation_covers(const Delegation& delegation, std::string_view path);
 // The key object of TUF (also in the gate policy) for a key, and its keyid.
 std::string tuf_key_json(const PublicKey& key);
 std::string tuf_key_id(const PublicKey& key);
+// A key object alone; bad_input when its scheme is unknown or its bytes do not fit.
+Result<PublicKey> parse_tuf_key(std::string_view json);
 
 // Everything but A-Z a-z 0-9 _ . - ~ becomes %XX: role names in URLs and file names. `keep_slash` for target paths.
 std::string percent_encode(std::string_view text, bool keep_slash = false);

@@ -118,6 +118,7 @@ Result<RepositoryState> sign_online(const RepositoryState& state, const OnlineKe
 bool needs_online_signature(const RepositoryState& state, Instant now);
 
 // File name -> bytes as served: "1.root.json", "timestamp.json", "3.snapshot.json", "2.targets.json", "5.<role>.json".
+// The caller keeps what it served before, above all every N.root.json: a device that slept walks the whole chain.
 Result<std::map<std::string, std::string>> served_files(const RepositoryState& state);
 
 }  // namespace ferry::ota

@@ -29,6 +29,8 @@ class TrustedMetadata {
   // which stays.
   Result<bool> update_timestamp(std::string_view bytes);
 
+  Result<> check_timestamp_current() const;  // before anything is built on it (freeze attack)
+
   // A cached snapshot: may be expired, or older than what the timestamp lists; serves for rollback checks.
   Result<> load_snapshot(std::string_view bytes);
   bool snapshot_is_current() const;  // the one the timestamp lists, unexpired: no download needed
@@ -50,7 +52,6 @@ class TrustedMetadata {
   TrustedMetadata(Root root, Instant now, const ParseOptions& options)
       : root_(std::move(root)), now_(now), options_(options) {}
   Result<> verify(const Document& document, std::string_view role) const;
-  Result<> check_timestamp_current() const;
   Result<> check_snapshot_current() const;
 
   Root root_;
