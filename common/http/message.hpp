@@ -29,7 +29,7 @@ struct Request {
   std::map<std::string, std::string> headers;  // names in lower case
   std::map<std::string, std::string> params;   // "{id}" parts of the route, percent-decoded
   std::string body;
-  Path body_file;                              // for routes whose body goes to a file; removed after the handler unless moved
+  Path body_file;                              // for routes with body_directory (mode 0600); removed after the handler unless renamed
   std::shared_ptr<const Peer> peer;            // null: no client certificate
   std::string remote;                          // "127.0.0.1:4711", "unix"
   std::string_view header(const std::string& lower_case_name) const;  // empty when absent
@@ -48,7 +48,8 @@ struct Response {
   std::string body;
   std::shared_ptr<const std::string> shared_body;  // instead of body: one answer composed once for many
   std::optional<FileRange> file;               // instead of body
-  // Instead of body: chunked pieces until nullopt. Destroyed when the client goes away.
+  // Instead of body: chunked pieces until nullopt. An empty piece sends nothing. When the client goes away, or the server
+  // stops, the coroutine's pending wait is cancelled (it throws boost::system::system_error: let it pass) and it is destroyed.
   std::function<boost::asio::awaitable<std::optional<std::string>>()> stream;
 };
 
@@ -59,7 +60,9 @@ Response problem(int status, std::string_view code, std::string_view detail);
 // The problem for an Error: status from its code (bad_input 400, denied 403, not_found 404, conflict 409,
 // bad_signature and gate_failed 422, unavailable 503, no_space 507, else 500).
 Response problem(const Error& error);
-// A file with a strong ETag, Range and If-None-Match / If-Range handled (RFC 9110 §14; one range).
+// RFC 9110 §13.1.2, weak comparison: does an If-None-Match header name this (quoted) ETag, or "*"?
+bool etag_matches(std::string_view if_none_match, std::string_view etag);
+// A file with a strong ETag (quotes are added when missing), Range and If-None-Match / If-Range handled (RFC 9110 §14; one range).
 Response file_response(const Request& request, const Path& path, std::string_view etag, std::string content_type,
                        std::uint64_t bytes_per_second_max = 0);
 

@@ -22,7 +22,7 @@ struct Listen {
 
 struct ServerLimits {
   std::size_t header_bytes_max = 16 * 1024;
-  std::size_t connections_max = 20'000;
+  std::size_t connections_max = 20'000;     // one more is answered 503 and closed
   Duration header_limit = std::chrono::seconds{15};   // from accept or previous answer's end, when bytes arrive
   Duration idle_limit = std::chrono::seconds{90};     // kept-alive connection without a request
   Duration body_stall_limit = std::chrono::seconds{30};
@@ -34,8 +34,10 @@ struct ServerLimits {
 // One line per finished request, for metrics. Called on io threads.
 using Observer = std::function<void(std::string_view route, int status, std::chrono::nanoseconds took)>;
 
-// Runs its own threads. start() binds (errors: conflict when the address is in use) and returns; stop() drains and
-// joins. Destruction stops. Thread-safe after start().
+// Runs its own threads. start() binds (errors: conflict when the address is in use, denied, bad_input for an address or a
+// TLS setting) and returns; call it once. stop() ends connections that wait and streams at once, lets requests under way end
+// within drain_limit, cuts the rest and joins; never call it from a handler. A blocking handler that runs is waited for.
+// Destruction stops. Thread-safe after start().
 class Server {
  public:
   Server(Router router, std::vector<Listen> listen, ServerLimits limits, Log& log, Observer observer = {});
@@ -44,7 +46,7 @@ class Server {
   void stop();
   std::uint16_t port(std::size_t listener = 0) const;   // the real one, after start()
   boost::asio::io_context& io();                        // its first io thread's context: for timers and streams of this program
-  // Replaces certificate and key for new connections (renewal).
+  // Replaces certificate, key and client CA for new connections (renewal). On an error the old ones stay.
   Result<> set_tls(std::size_t listener, TlsServerConfig tls);
 
  private:
