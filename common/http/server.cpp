@@ -73,8 +73,11 @@ Result<> clear_stale_socket(const Listen& listen, const Endpoint& endpoint, asio
   return {};
 }
 
+// generic::endpoint converts from anything, which confuses Result.
 struct Address {
-  Endpoint endpoint;  // converts from too much to be a Result's value itself
+  explicit Address(const asio::local::stream_protocol::endpoint& e) : endpoint(e) {}
+  explicit Address(const asio::ip::tcp::endpoint& e) : endpoint(e) {}
+  Endpoint endpoint;
 };
 
 Result<Address> address_of(const Listen& listen) {
@@ -82,12 +85,12 @@ Result<Address> address_of(const Listen& listen) {
     if (listen.address.empty() || listen.address.size() >= sizeof(sockaddr_un{}.sun_path))
       return Error{Errc::bad_input, "listen on '" + listen.address + "': a Unix socket's path has 1 to " +
                                         std::to_string(sizeof(sockaddr_un{}.sun_path) - 1) + " bytes"};
-    return Address{Endpoint(asio::local::stream_protocol::endpoint(listen.address))};
+    return Address(asio::local::stream_protocol::endpoint(listen.address));
   }
   boost::system::error_code failed;
   const auto address = asio::ip::make_address(listen.address == "localhost" ? "127.0.0.1" : listen.address, failed);
   if (failed) return Error{Errc::bad_input, "listen on '" + listen.address + "': expected an IP address, not a name"};
-  return Address{Endpoint(asio::ip::tcp::endpoint(address, listen.port))};
+  return Address(asio::ip::tcp::endpoint(address, listen.port));
 }
 
 Result<> open_listener(Listener& listener, asio::io_context& context) {
