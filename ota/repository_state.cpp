@@ -98,11 +98,8 @@ Result<RepositoryState> accept_root_update(const RepositoryState& state, std::st
   TRY_VOID(check_next(present.root().version, parsed->version, "root"));
   TRY_VOID(present.update_root(root));
   TRY_VOID(present.check_root_current());
-  if (state.targets.empty()) return next;
-  TRY(auto targets, parse_named(state.targets, "targets"));
-  auto still = verify_threshold(targets, present.root().keys, present.root().roles.at("targets"), "targets");
-  // A new targets key needs targets.json signed by it as well: the caller posts it in the same request.
-  if (!still) next.targets.clear();
+  // A targets.json that the new root does not cover stays until its owner posts the next one (in the same request):
+  // its version still counts.
   return next;
 }
 
@@ -120,10 +117,8 @@ Result<RepositoryState> accept_targets_update(const RepositoryState& state, std:
   TRY_VOID(check_unexpired(parsed, "targets", now));
   RepositoryState next = state;
   next.targets = std::string(targets);
-  for (const auto& [role, bytes] : state.roles) {
-    TRY(auto delegated, parse_named(bytes, role));
-    if (!verify_role(parsed, delegated, role)) next.roles.erase(role);
-  }
+  // Roles stay listed even when nobody delegates to them any more or by other keys: a device refuses a snapshot from
+  // which a file disappeared or went back. A role whose keys changed is unusable until CI signs its next version.
   return next;
 }
 

@@ -102,7 +102,7 @@ struct RepositoryState {
 // (rollback_refused below or equal, conflict when it skips), or the very same bytes (nothing changes). The first root
 // is accepted when it is signed by itself; the first targets and roles with version >= 1.
 Result<RepositoryState> accept_root_update(const RepositoryState& state, std::string_view root, Instant now);
-// Delegated roles whose delegation disappears are dropped; those whose keys changed must still verify, else dropped.
+// Roles stay listed even when their delegation is gone: devices refuse a snapshot from which a file disappeared.
 Result<RepositoryState> accept_targets_update(const RepositoryState& state, std::string_view targets, Instant now);
 // Further: the role is delegated, every target matches the delegation, minimum_counter is not lowered.
 Result<RepositoryState> accept_role_update(const RepositoryState& state, const std::string& role,
