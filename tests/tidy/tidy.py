@@ -100,6 +100,15 @@ class Tidy(unittest.TestCase):
                 with self.subTest(file=name, package=package):
                     self.assertNotIn("resolved", entry, "npm install --omit-lockfile-registry-resolved")
 
+    def test_packages_are_documented(self):
+        document = read("docs/third-party.md")
+        lists = re.findall(r"^packages_\w+=\(([^)]*)\)", read("scripts/packages.sh"), re.MULTILINE)
+        self.assertTrue(lists)
+        for entry in " ".join(lists).split():
+            package = entry.split("\\|")[0]
+            with self.subTest(package):
+                self.assertIn(f"| {package} |", document, "docs/third-party.md says why and under which licence")
+
     def test_scripts_stop_at_errors(self):
         for name in FILES:
             text = read(name)
