@@ -9,6 +9,7 @@ namespace ferry::ota {
 namespace {
 
 constexpr std::size_t read_piece_bytes = 128 * 1024;
+constexpr std::size_t error_body_bytes_max = 64 * 1024;
 constexpr int starts_over_max = 1;  // a server that does not honour ranges gets one chance from the beginning
 
 Error disk_error(std::string_view what, const Path& path) {
@@ -119,6 +120,7 @@ Result<Downloader::Outcome> Downloader::continue_part(const DownloadRequest& req
     get.headers["If-Range"] = "\"" + request.sha256.hex() + "\"";
   }
   get.time_limit = Duration{0};
+  get.body_bytes_max = request.length_bytes - offset + error_body_bytes_max;  // `sink` is stricter for the blob itself
   get.bytes_per_second_min = limits_.bytes_per_second_min;
   get.stall_limit = limits_.stall_limit;
   get.cancel = request.cancel;
@@ -153,13 +155,9 @@ Result<Downloader::Outcome> Downloader::continue_part(const DownloadRequest& req
                                       std::to_string(request.length_bytes) + " bytes", "download.failed"};
   }
   if (!answer) {
-    if (is_network_trouble(answer.error().code)) {
-      log_.info("download interrupted", {{"url", request.url}, {"bytes", part.bytes}, {"error", answer.error().context}});
-      return Outcome::trouble;
-    }
-    Error error = std::move(answer).error();
-    error.reason = "download.failed";
-    return error;
+    // A refused certificate or malformed HTTP is a captive portal or worse, never a fault of the release.
+    log_.info("download interrupted", {{"url", request.url}, {"bytes", part.bytes}, {"error", answer.error().context}});
+    return Outcome::trouble;
   }
   if (answer->status == 416) return Outcome::start_over;
   if (answer->status == 200 && offset > 0) {

@@ -1,0 +1,54 @@
+// Parses the check-in answer.
+#include "agent/assignment.hpp"
+
+namespace ferry::agent {
+namespace {
+
+Result<ModelAssignment> parse_model(const Json& item) {
+  ModelAssignment assigned;
+  TRY(assigned.model, string_at(item, "model", 64));
+  TRY_VOID(ota::check_model_name(assigned.model));
+  // The wire calls the manifest's digest `sha256`; the journal, which holds more digests, `manifest_sha256`.
+  TRY(auto digest, string_at(item, "sha256", 64));
+  Json journal = item;
+  journal["manifest_sha256"] = digest;
+  TRY(assigned.release, ota::assigned_release_from_json(journal));
+  TRY_VOID(ota::check_version(assigned.release.version));
+  std::string target = ota::manifest_target_path(assigned.model, assigned.release.version);
+  if (assigned.release.target != target)
+    return Error{Errc::bad_input, "target: found \"" + assigned.release.target + "\", expected \"" + target + "\""};
+  const std::string& arm = assigned.release.arm;
+  if (arm != "canary" && arm != "control" && arm != "none")
+    return Error{Errc::bad_input, "arm: found \"" + arm + "\", expected canary | control | none"};
+  return assigned;
+}
+
+}  // namespace
+
+Result<Assignment> parse_assignment(std::string_view body) {
+  auto parse = [&]() -> Result<Assignment> {
+    TRY(Json document, parse_json(body, {.bytes_max = assignment_bytes_max}));
+    TRY(auto format, string_at(document, "format", 64));
+    if (format != "ferry.assignment/1")
+      return Error{Errc::unsupported, "format: found \"" + format + "\", expected ferry.assignment/1"};
+    Assignment assignment;
+    TRY(assignment.device, string_at(document, "device", 128));
+    TRY(auto interval_s, integer_or(document, "telemetry_interval_s", 60, 1, 86'400));
+    assignment.telemetry_interval = std::chrono::seconds{interval_s};
+    TRY(auto models, array_at(document, "models", models_per_device_max));
+    for (std::size_t index = 0; index < models->size(); ++index) {
+      auto model = parse_model((*models)[index]);
+      if (!model) return std::move(model).error().within("models[" + std::to_string(index) + "]");
+      for (const auto& before : assignment.models)
+        if (before.model == model->model)
+          return Error{Errc::bad_input, "models: \"" + model->model + "\" is listed twice"};
+      assignment.models.push_back(std::move(*model));
+    }
+    return assignment;
+  };
+  auto assignment = parse();
+  if (!assignment) return std::move(assignment).error().within("assignment");
+  return assignment;
+}
+
+}  // namespace ferry::agent

@@ -1,0 +1,82 @@
+// Reads agent.toml and puts flags over it.
+#include "agent/config.hpp"
+
+#include "common/config.hpp"
+
+#include <arpa/inet.h>
+
+namespace ferry::agent {
+namespace {
+
+constexpr std::string_view default_file = "/etc/ferry/agent.toml";
+constexpr std::size_t path_bytes_max = 4096;
+
+Result<const Json*> table_or_empty(const Json& file, std::string_view key) {
+  static const Json empty = Json::object();
+  if (!file.contains(key)) return &empty;
+  return object_at(file, key);
+}
+
+Result<> read_file_into(Config& config, const Path& path) {
+  TRY(Json file, read_toml(path));
+  TRY_VOID(only_known_fields(file, {"data", "worker", "api", "log"}));
+  TRY(auto data, string_or(file, "data", config.data.root.string(), path_bytes_max));
+  config.data.root = data;
+
+  TRY(auto worker, table_or_empty(file, "worker"));
+  TRY_VOID(only_known_fields(*worker, {"program", "runtime_library"}));
+  TRY(auto program, string_or(*worker, "program", config.worker_program.string(), path_bytes_max));
+  TRY(auto library, string_or(*worker, "runtime_library", "", path_bytes_max));
+  config.worker_program = program;
+  config.runtime_library = library;
+
+  TRY(auto api, table_or_empty(file, "api"));
+  TRY_VOID(only_known_fields(*api, {"address", "port"}));
+  TRY(config.api_address, string_or(*api, "address", config.api_address, 64));
+  TRY(auto port, integer_or(*api, "port", config.api_port, 0, 65535));
+  config.api_port = static_cast<std::uint16_t>(port);
+
+  TRY(auto log, table_or_empty(file, "log"));
+  TRY_VOID(only_known_fields(*log, {"format", "level"}));
+  TRY(auto format, string_or(*log, "format", "json", 16));
+  TRY(auto level, string_or(*log, "level", "info", 16));
+  TRY(config.log_format, parse_log_format(format));
+  TRY(config.log_level, parse_log_level(level));
+  return {};
+}
+
+// Applications on the device itself are trusted to ask; the network is not.
+Result<> check_loopback(const std::string& address) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (::inet_pton(AF_INET, address.c_str(), &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127) return {};
+  if (::inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6)) return {};
+  return Error{Errc::bad_input, "api.address: found \"" + address + "\", expected a loopback address (127.0.0.1 or ::1)"};
+}
+
+}  // namespace
+
+Result<Config> load_config(const Flags& flags, const Path& program) {
+  Config config;
+  config.worker_program = program.parent_path() / "ferry-worker";
+  std::error_code ignored;
+  Path file = flags.config_file.empty() ? Path(default_file) : Path(flags.config_file);
+  if (!flags.config_file.empty() || std::filesystem::exists(file, ignored)) {
+    auto read = read_file_into(config, file);
+    if (!read) return std::move(read).error().within(file.string());
+  }
+  if (!flags.data.empty()) config.data.root = flags.data;
+  if (!flags.worker.empty()) config.worker_program = flags.worker;
+  if (!flags.runtime_library.empty()) config.runtime_library = flags.runtime_library;
+  if (!flags.log_format.empty()) {
+    TRY(config.log_format, parse_log_format(flags.log_format));
+  }
+  if (!flags.log_level.empty()) {
+    TRY(config.log_level, parse_log_level(flags.log_level));
+  }
+  TRY_VOID(check_loopback(config.api_address));
+  config.data.root = std::filesystem::absolute(config.data.root).lexically_normal();
+  return config;
+}
+
+}  // namespace ferry::agent

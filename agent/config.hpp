@@ -1,0 +1,44 @@
+// What the agent is told at start: agent.toml, overridden by flags. Values are checked here, once.
+#pragma once
+#include "common/file.hpp"
+#include "common/log.hpp"
+
+#include <optional>
+
+namespace ferry::agent {
+
+// The device's data tree (docs/formats/slots.md).
+struct DataTree {
+  Path root = "/var/lib/ferry";
+  Path identity() const { return root / "identity"; }
+  Path trust() const { return root / "trust"; }
+  Path pinned_root() const { return trust() / "pinned-root.json"; }
+  Path spool() const { return root / "spool" / "spool.sqlite"; }
+  Path run() const { return root / "run"; }
+};
+
+struct Config {
+  DataTree data;
+  Path worker_program;              // default: ferry-worker beside this program
+  Path runtime_library;             // empty: the worker's default
+  std::string api_address = "127.0.0.1";
+  std::uint16_t api_port = 0;       // 0: any free one; written to run/agent.json
+  LogFormat log_format = LogFormat::json;
+  LogLevel log_level = LogLevel::info;
+};
+
+// Flags as given on the command line; empty: not given.
+struct Flags {
+  std::string config_file;
+  std::string data;
+  std::string worker;
+  std::string runtime_library;
+  std::string log_format;
+  std::string log_level;
+};
+
+// Flag > file > default. Without --config, /etc/ferry/agent.toml is read when it exists. `program` is this program's
+// own path. Errors: bad_input naming file and field.
+Result<Config> load_config(const Flags& flags, const Path& program);
+
+}  // namespace ferry::agent
