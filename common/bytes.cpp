@@ -1,5 +1,7 @@
+// Hex and base64, strict: no two texts mean the same bytes by way of stray bits.
 #include "common/bytes.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace ferry {

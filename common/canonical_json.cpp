@@ -1,3 +1,4 @@
+// The encoder under every TUF signature: 60 lines of our own, because general ones escape newlines.
 #include "common/canonical_json.hpp"
 
 #include <nlohmann/json.hpp>

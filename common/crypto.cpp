@@ -1,3 +1,4 @@
+// Digests, keys and signatures over OpenSSL 3's EVP interface.
 #include "common/crypto.hpp"
 
 #include "common/bytes.hpp"
@@ -6,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
@@ -17,48 +19,57 @@ namespace ferry {
 namespace {
 
 constexpr int rsa_bits_min = 2048;
+constexpr int rsa_bits_max = 8192;  // a verification takes milliseconds up to here
 constexpr std::size_t pem_bytes_max = 64 * 1024;
 constexpr std::size_t file_piece_bytes = 256 * 1024;
 
-using DigestContext = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
-using KeyContext = Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
-
-Bio memory_bio(std::string_view text) { return Bio(BIO_new_mem_buf(text.data(), int(text.size()))); }
-
-// An encrypted PEM must fail, not ask on a terminal.
-int no_passphrase(char*, int, int, void*) { return 0; }
+// A named curve by its object identifier; explicit parameters are how a curve is forged (CVE-2020-0601).
+bool named_p256(EVP_PKEY* key) {
+  char group[64] = {}, encoding[64] = {};
+  return EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, nullptr) == 1 &&
+         EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, encoding, sizeof encoding, nullptr) == 1 &&
+         std::string_view(group) == "prime256v1" && std::string_view(encoding) == OSSL_PKEY_EC_ENCODING_GROUP;
+}
 
 // The key decides the algorithm, never a name beside it (notary CVE-2015-9258).
 Result<KeyScheme> scheme_of(EVP_PKEY* key) {
   if (EVP_PKEY_is_a(key, "ED25519")) return KeyScheme::ed25519;
   if (EVP_PKEY_is_a(key, "EC")) {
-    char group[64] = {};
-    std::size_t length = 0;
-    if (EVP_PKEY_get_group_name(key, group, sizeof group, &length) != 1 || std::string_view(group, length) != "prime256v1") {
+    // Written uncompressed from here on: a compressed copy of a key must not count as a second key.
+    if (!named_p256(key) || EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                                           OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) != 1) {
       ERR_clear_error();
-      return Error{Errc::bad_input, "key: elliptic curve '" + std::string(group, length) + "', expected P-256 (prime256v1)"};
+      return Error{Errc::bad_input, "key: elliptic curve other than P-256 (prime256v1, named)"};
     }
     return KeyScheme::ecdsa_p256_sha256;
   }
   if (EVP_PKEY_is_a(key, "RSA")) {
     const int bits = EVP_PKEY_get_bits(key);
-    if (bits < rsa_bits_min) return Error{Errc::bad_input, "key: RSA of " + std::to_string(bits) + " bits, expected at least 2048"};
+    if (bits < rsa_bits_min || bits > rsa_bits_max) {
+      return Error{Errc::bad_input, "key: RSA of " + std::to_string(bits) + " bits, expected 2048 to 8192"};
+    }
     return KeyScheme::rsa_pss_sha256;
   }
-  return Error{Errc::unsupported, "key: expected P-256, Ed25519 or RSA"};
+  return Error{Errc::bad_input, "key: expected P-256, Ed25519 or RSA"};
 }
-
-// Null for Ed25519, which hashes by itself.
-const EVP_MD* digest_of(KeyScheme scheme) { return scheme == KeyScheme::ed25519 ? nullptr : EVP_sha256(); }
 
 bool set_pss(EVP_PKEY_CTX* context, int salt_length) {
   return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1 &&
          EVP_PKEY_CTX_set_rsa_pss_saltlen(context, salt_length) == 1;
 }
 
-const unsigned char* data_of(std::string_view bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
+// Never null: OpenSSL takes a null pointer for "only tell the length".
+const unsigned char* data_of(std::string_view bytes) {
+  return reinterpret_cast<const unsigned char*>(bytes.data() ? bytes.data() : "");
+}
 
 }  // namespace
+
+Bio memory_bio(std::string_view text) { return Bio(BIO_new_mem_buf(data_of(text), int(text.size()))); }
+
+int no_passphrase(char*, int, int, void*) { return 0; }
+
+const EVP_MD* digest_of(KeyScheme scheme) { return scheme == KeyScheme::ed25519 ? nullptr : EVP_sha256(); }
 
 Error openssl_error(Errc code, std::string_view what) {
   char text[256] = "no detail";
@@ -163,6 +174,16 @@ Result<PrivateKey> KeyAccess::private_key(EvpKey key) {
   return made;
 }
 
+Result<> KeyAccess::start_signing(EVP_MD_CTX* context, const PrivateKey& key) {
+  const PrivateKey::State& state = *key.state_;
+  EVP_PKEY_CTX* parameters = nullptr;  // owned by context
+  if (EVP_DigestSignInit(context, &parameters, digest_of(state.scheme), nullptr, state.key.get()) != 1 ||
+      (state.scheme == KeyScheme::rsa_pss_sha256 && !set_pss(parameters, RSA_PSS_SALTLEN_DIGEST))) {
+    return openssl_error(Errc::internal, "sign");
+  }
+  return {};
+}
+
 Result<PublicKey> PublicKey::from_pem(std::string_view pem) {
   if (pem.size() > pem_bytes_max) return Error{Errc::bad_input, "key: PEM longer than 64 KiB"};
   const Bio bio = memory_bio(pem);
@@ -195,6 +216,7 @@ std::string PublicKey::spki_der() const {
 }
 
 bool PublicKey::verify(std::string_view message, std::string_view signature) const {
+  if (!state_) return false;  // a default-made key verifies nothing
   const DigestContext context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* parameters = nullptr;  // owned by context
   bool good = EVP_DigestVerifyInit(context.get(), &parameters, digest_of(state_->scheme), nullptr, state_->key.get()) == 1;
@@ -251,11 +273,7 @@ PublicKey PrivateKey::public_key() const {
 
 Result<std::string> PrivateKey::sign(std::string_view message) const {
   const DigestContext context(EVP_MD_CTX_new());
-  EVP_PKEY_CTX* parameters = nullptr;
-  if (EVP_DigestSignInit(context.get(), &parameters, digest_of(state_->scheme), nullptr, state_->key.get()) != 1 ||
-      (state_->scheme == KeyScheme::rsa_pss_sha256 && !set_pss(parameters, RSA_PSS_SALTLEN_DIGEST))) {
-    return openssl_error(Errc::internal, "sign");
-  }
+  TRY_VOID(KeyAccess::start_signing(context.get(), *this));
   std::size_t length = 0;
   if (EVP_DigestSign(context.get(), nullptr, &length, data_of(message), message.size()) != 1) return openssl_error(Errc::internal, "sign");
   std::string signature(length, '\0');

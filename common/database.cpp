@@ -1,3 +1,4 @@
+// What every SQL back end shares: reading rows, running migrations.
 #include "common/database.hpp"
 
 namespace ferry {
@@ -28,18 +29,60 @@ bool Row::null(std::size_t column) const {
 
 namespace {
 
-// Statements end with ';'. Our own migrations hold no ';' in strings and no triggers, so splitting is enough.
-Result<> run_all(Database& database, std::string_view sql) {
-  while (!sql.empty()) {
-    const std::size_t end = sql.find(';');
-    const std::string_view statement = sql.substr(0, end);
-    if (statement.find_first_not_of(" \n\r\t") != std::string_view::npos) {
-      if (auto done = database.query(statement); !done) return std::move(done).error();
+// Past a quoted text or a comment that starts at `at`, else `at`.
+std::size_t skip_quoted(std::string_view sql, std::size_t at) {
+  const auto past = [&](std::string_view end, std::size_t from) {
+    const std::size_t found = sql.find(end, from);
+    return found == std::string_view::npos ? sql.size() : found + end.size();
+  };
+  if (sql[at] == '\'' || sql[at] == '"') return past(sql.substr(at, 1), at + 1);  // '' is two quoted texts in a row
+  if (sql.substr(at, 2) == "--") return past("\n", at + 2);
+  if (sql.substr(at, 2) == "/*") return past("*/", at + 2);
+  return at;
+}
+
+// Splits at ';' outside quotes and comments. Triggers (BEGIN … END) are outside the common subset.
+std::vector<std::string_view> statements_of(std::string_view sql) {
+  std::vector<std::string_view> statements;
+  std::size_t start = 0;
+  bool empty = true;  // so far only blanks and comments
+  const auto finish = [&](std::size_t end) {
+    if (!empty) statements.push_back(sql.substr(start, end - start));
+    start = end + 1;
+    empty = true;
+  };
+  for (std::size_t at = 0; at < sql.size();) {
+    const std::size_t after = skip_quoted(sql, at);
+    if (after != at) {
+      if (sql[at] == '\'' || sql[at] == '"') empty = false;
+      at = after;
+      continue;
     }
-    if (end == std::string_view::npos) break;
-    sql.remove_prefix(end + 1);
+    if (sql[at] == ';') finish(at);
+    else if (sql[at] != ' ' && sql[at] != '\n' && sql[at] != '\r' && sql[at] != '\t') empty = false;
+    ++at;
   }
-  return {};
+  finish(sql.size());
+  return statements;
+}
+
+Result<> apply(Database& database, const Migration& migration) {
+  return database.transaction([&](Database& inner) -> Result<> {
+    // First the record: where two programs start at once, its primary key lets only one of them go on.
+    TRY(auto noted, inner.query("INSERT INTO schema_migrations (number) VALUES ($1)", {std::int64_t{migration.number}}));
+    for (const std::string_view statement : statements_of(migration.sql)) {
+      TRY(auto done, inner.query(statement));
+    }
+    return {};
+  });
+}
+
+Result<std::int64_t> schema_number(Database& database) {
+  TRY(auto rows, database.query("SELECT COUNT(*), COALESCE(MAX(number), 0) FROM schema_migrations"));
+  if (rows.size() != 1 || rows[0].integer(0) != rows[0].integer(1)) {
+    return Error{Errc::io, "schema_migrations: numbers are missing; restore the database from a backup"};
+  }
+  return rows[0].integer(1);
 }
 
 }  // namespace
@@ -51,18 +94,17 @@ Result<> migrate(Database& database, std::span<const Migration> migrations) {
     }
   }
   TRY(auto made, database.query("CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY)"));
-  TRY(auto rows, database.query("SELECT COALESCE(MAX(number), 0) FROM schema_migrations"));
-  const std::int64_t have = rows.empty() ? 0 : rows[0].integer(0);
+  TRY(const std::int64_t have, schema_number(database));
   if (have > std::int64_t(migrations.size())) {
     return Error{Errc::unsupported, "the database has schema " + std::to_string(have) + ", this program knows up to " +
                                         std::to_string(migrations.size()) + ": use a newer program"};
   }
   for (const Migration& migration : migrations.subspan(std::size_t(have))) {
-    auto done = database.transaction([&](Database& inner) -> Result<> {
-      TRY_VOID(run_all(inner, migration.sql));
-      TRY(auto noted, inner.query("INSERT INTO schema_migrations (number) VALUES ($1)", {std::int64_t{migration.number}}));
-      return {};
-    });
+    auto done = apply(database, migration);
+    if (!done && done.error().code == Errc::conflict) {  // applied meanwhile by another program?
+      TRY(const std::int64_t now, schema_number(database));
+      if (now >= migration.number) continue;
+    }
     if (!done) return std::move(done).error().within("migration " + std::to_string(migration.number));
   }
   return {};

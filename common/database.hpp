@@ -23,7 +23,7 @@ using Value = std::variant<std::monostate, std::int64_t, double, std::string, Bl
 class Row {
  public:
   explicit Row(std::vector<Value> values) : values_(std::move(values)) {}
-  // A column of another type (or NULL) reads as "", 0: the schema is ours.
+  // A column of another type (or NULL) reads as "", 0: the schema is ours. real() reads an integer too.
   std::string text(std::size_t column) const;
   std::string blob(std::size_t column) const;
   std::int64_t integer(std::size_t column) const;
@@ -39,8 +39,11 @@ class Row {
 class Database {
  public:
   virtual ~Database() = default;
+  // One statement; as many arguments as it has distinct placeholders. Errors: conflict (a constraint), no_space,
+  // unavailable (locked by another process for longer than the time-out), io (damage), internal (the SQL is wrong).
   virtual Result<std::vector<Row>> query(std::string_view sql, std::vector<Value> args = {}) = 0;
-  // Everything in `body` commits or rolls back together; rolls back on error. Nested calls join the outer one.
+  // Everything in `body` commits or rolls back together; rolls back on error or exception. Nested calls join the outer
+  // one: when one of them fails, the whole rolls back and returns its error even if `body` goes on.
   virtual Result<> transaction(const std::function<Result<>(Database&)>& body) = 0;
 };
 

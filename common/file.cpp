@@ -1,3 +1,4 @@
+// Bounded reads, atomic durable writes and locks over plain POSIX calls.
 #include "common/file.hpp"
 
 #include <cerrno>
@@ -73,7 +74,8 @@ Result<> write_file_atomic(const Path& path, std::string_view content, unsigned 
 Result<> sync_directory(const Path& path) {
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return errno_error("open directory", path);
-  if (::fsync(fd.get()) != 0) return errno_error("fsync directory", path);
+  // EINVAL: some network and FUSE file systems cannot sync directories; there is nothing more to do.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) return errno_error("fsync directory", path);
   return {};
 }
 
@@ -107,7 +109,7 @@ Result<FileLock> FileLock::take(const Path& path) {
   FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd) return errno_error("open lock", path);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return Error{Errc::conflict, path.string() + ": held by another process"};
+    if (errno == EWOULDBLOCK) return Error{Errc::conflict, path.string() + ": locked by another process; stop it first"};
     return errno_error("lock", path);
   }
   return FileLock(std::move(fd));

@@ -1,11 +1,14 @@
+// JSON from hostile sources: bounds are enforced while parsing, before a value exists that could overflow the stack.
 #include "common/json.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
 
 namespace ferry {
 namespace {
+
+constexpr std::size_t shown_bytes_max = 80;  // of a hostile key or number in an error
 
 // Builds the value while enforcing depth and unique keys, so that hostile nesting never becomes a deep value.
 class BoundedBuilder final : public nlohmann::json_sax<Json> {
@@ -24,19 +27,21 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
     if (!limits_.floats) return fail("a number with a fraction or exponent, expected an integer: " + text.substr(0, 40));
     return add(value);
   }
-  bool string(string_t& value) override { return add(std::move(value)); }
+  bool string(string_t& value) override {
+    if (value.find('\0') != std::string::npos) return fail("a string with an escaped NUL (\\u0000)");
+    return add(std::move(value));
+  }
   bool binary(binary_t&) override { return fail("binary data"); }
   bool start_object(std::size_t) override {
-    keys_.emplace_back();
     return open(Json::object());
   }
   bool key(string_t& value) override {
-    if (!keys_.back().insert(value).second) return fail("duplicate key '" + value.substr(0, 80) + "'");
+    if (value.find('\0') != std::string::npos) return fail("a key with an escaped NUL (\\u0000)");
+    if (stack_.back()->contains(value)) return fail("duplicate key '" + value.substr(0, shown_bytes_max) + "'");
     key_ = std::move(value);
     return true;
   }
   bool end_object() override {
-    keys_.pop_back();
     stack_.pop_back();
     return true;
   }
@@ -45,7 +50,9 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
     stack_.pop_back();
     return true;
   }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  bool parse_error(std::size_t position, const std::string& token, const nlohmann::detail::exception& why) override {
+    constexpr int number_out_of_range = 406;
+    if (why.id == number_out_of_range) return fail("a number beyond a double: " + token.substr(0, shown_bytes_max));
     return fail("malformed at byte " + std::to_string(position));
   }
 
@@ -78,14 +85,21 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
 
   const JsonLimits& limits_;
   std::vector<Json*> stack_;  // a parent is not touched while its child is open, so the pointers hold
-  std::vector<std::unordered_set<std::string>> keys_;
   std::string key_;
 };
 
-Error field_error(std::string_view key, const std::string& expected, const Json* found) {
+Error field_error(const Json& object, std::string_view key, const std::string& expected, const Json* found) {
   std::string context = "field '" + std::string(key) + "': expected " + expected;
-  context += found ? std::string(", found ") + found->type_name() : std::string(", it is missing");
+  if (found) context += std::string(", found ") + found->type_name();
+  else if (object.is_object()) context += ", it is missing";
+  else context += std::string(" in an object, found ") + object.type_name();
   return Error{Errc::bad_input, std::move(context)};
+}
+
+std::string shown(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.10g", value);
+  return text;
 }
 
 const Json* find(const Json& object, std::string_view key) {
@@ -132,7 +146,7 @@ std::string dump_json_pretty(const Json& value) { return value.dump(2, ' ', fals
 
 Result<std::string> string_at(const Json& object, std::string_view key, std::size_t bytes_max) {
   const Json* found = find(object, key);
-  if (!found || !found->is_string()) return field_error(key, "a string", found);
+  if (!found || !found->is_string()) return field_error(object, key, "a string", found);
   const auto& text = found->get_ref<const std::string&>();
   if (text.size() > bytes_max) {
     return Error{Errc::bad_input, "field '" + std::string(key) + "': longer than " + std::to_string(bytes_max) + " bytes"};
@@ -145,7 +159,7 @@ Result<std::int64_t> integer_at(const Json& object, std::string_view key, std::i
   const bool fits = found && found->is_number_integer() &&
                     !(found->is_number_unsigned() && found->get<std::uint64_t>() > std::uint64_t(std::numeric_limits<std::int64_t>::max()));
   const std::string expected = "a whole number from " + std::to_string(min) + " to " + std::to_string(max);
-  if (!fits) return field_error(key, expected, found);
+  if (!fits) return field_error(object, key, expected, found);
   const auto value = found->get<std::int64_t>();
   if (value < min || value > max) {
     return Error{Errc::bad_input, "field '" + std::string(key) + "': expected " + expected + ", found " + std::to_string(value)};
@@ -155,30 +169,30 @@ Result<std::int64_t> integer_at(const Json& object, std::string_view key, std::i
 
 Result<double> number_at(const Json& object, std::string_view key, double min, double max) {
   const Json* found = find(object, key);
-  if (!found || !found->is_number()) return field_error(key, "a number", found);
+  if (!found || !found->is_number()) return field_error(object, key, "a number", found);
   const auto value = found->get<double>();
   if (!(value >= min && value <= max)) {
-    return Error{Errc::bad_input, "field '" + std::string(key) + "': expected a number from " + std::to_string(min) + " to " +
-                                      std::to_string(max) + ", found " + std::to_string(value)};
+    return Error{Errc::bad_input, "field '" + std::string(key) + "': expected a number from " + shown(min) + " to " +
+                                      shown(max) + ", found " + shown(value)};
   }
   return value;
 }
 
 Result<bool> bool_at(const Json& object, std::string_view key) {
   const Json* found = find(object, key);
-  if (!found || !found->is_boolean()) return field_error(key, "true or false", found);
+  if (!found || !found->is_boolean()) return field_error(object, key, "true or false", found);
   return found->get<bool>();
 }
 
 Result<const Json*> object_at(const Json& object, std::string_view key) {
   const Json* found = find(object, key);
-  if (!found || !found->is_object()) return field_error(key, "an object", found);
+  if (!found || !found->is_object()) return field_error(object, key, "an object", found);
   return found;
 }
 
 Result<const Json*> array_at(const Json& object, std::string_view key, std::size_t items_max) {
   const Json* found = find(object, key);
-  if (!found || !found->is_array()) return field_error(key, "a list", found);
+  if (!found || !found->is_array()) return field_error(object, key, "a list", found);
   if (found->size() > items_max) {
     return Error{Errc::bad_input, "field '" + std::string(key) + "': more than " + std::to_string(items_max) + " items"};
   }
@@ -209,10 +223,11 @@ Result<> only_known_fields(const Json& object, std::initializer_list<std::string
   if (!object.is_object()) return Error{Errc::bad_input, std::string("expected an object, found ") + object.type_name()};
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string name = key.substr(0, shown_bytes_max);  // bounds the work below as well
     const auto nearest = std::min_element(known.begin(), known.end(), [&](std::string_view a, std::string_view b) {
-      return edit_distance(a, key) < edit_distance(b, key);
+      return edit_distance(a, name) < edit_distance(b, name);
     });
-    std::string context = "unknown field '" + key + "'";
+    std::string context = "unknown field '" + name + "'";
     if (nearest != known.end()) context += ": did you mean '" + std::string(*nearest) + "'?";
     return Error{Errc::bad_input, std::move(context)};
   }

@@ -18,8 +18,8 @@ struct JsonLimits {
   bool floats = true;  // false: a float anywhere is refused (TUF's signed part)
 };
 
-// Refuses: larger than bytes_max, deeper than depth_max, duplicate keys, NUL bytes, a BOM, trailing bytes,
-// integers outside int64/uint64, bad UTF-8.
+// Refuses: larger than bytes_max, deeper than depth_max, duplicate keys, NUL bytes (and the escape \u0000, which would
+// cut a name short in C), a BOM, trailing bytes, integers outside int64/uint64, numbers beyond a double, bad UTF-8.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 std::string dump_json(const Json& value);         // compact; bad UTF-8 replaced, so it never throws
 std::string dump_json_pretty(const Json& value);  // two-space indentation, for people

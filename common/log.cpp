@@ -1,14 +1,17 @@
+// One line per event whatever a peer put into its fields, and one write(2) per line.
 #include "common/log.hpp"
 
+#include "common/bytes.hpp"
 #include "common/json.hpp"
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 namespace ferry {
 namespace {
 
-constexpr std::size_t line_bytes_max = 16 * 1024;
+constexpr std::size_t text_bytes_max = 4 * 1024;  // of a message or a field; the rest is cut off
 
 std::string_view name_of(LogLevel level) {
   switch (level) {
@@ -20,16 +23,70 @@ std::string_view name_of(LogLevel level) {
   return "error";
 }
 
-Json value_of(const LogField& field) {
-  return std::visit([](const auto& value) { return Json(value); }, field.value);
+// "2026-11-23T08:12:52.123Z": milliseconds order what happens within a second.
+std::string timestamp(Instant at) {
+  std::string text = to_rfc3339(at);
+  const auto rest = at - std::chrono::floor<std::chrono::seconds>(at);
+  const std::string digits = std::to_string(1000 + rest.count());
+  text.insert(text.size() - 1, "." + digits.substr(1));
+  return text;
 }
 
-// One line, whatever a peer put into a field.
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+std::string_view cut(std::string_view text) {
+  if (text.size() <= text_bytes_max) return text;
+  std::size_t end = text_bytes_max;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a UTF-8 sequence
+  return text.substr(0, end);
+}
+
+// A JSON value; bad UTF-8 is replaced, control characters are escaped.
+std::string json_of(const decltype(LogField::value)& value) {
+  const auto* text = std::get_if<std::string_view>(&value);
+  if (text) return dump_json(Json(cut(*text)));
+  return std::visit([](const auto& plain) { return dump_json(Json(plain)); }, value);
+}
+
+// For a terminal: what could move its cursor, also as the two-byte controls U+0080 to U+009F, is escaped.
+std::string printable(std::string_view text) {
+  const std::string quoted = json_of(text);
+  std::string out;
+  for (std::size_t i = 1; i + 1 < quoted.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(quoted[i]);
+    const auto next = static_cast<unsigned char>(quoted[i + 1]);
+    if (byte == 0x7f) {
+      out += "\\u007f";
+    } else if (byte == 0xC2 && next < 0xA0) {
+      out += "\\u00" + to_hex(quoted.substr(++i, 1));
+    } else {
+      out += quoted[i];
+    }
   }
-  return text;
+  return out;
+}
+
+// Quoted when it could be taken for two fields.
+std::string text_value(const LogField& field) {
+  const auto* text = std::get_if<std::string_view>(&field.value);
+  if (!text) return json_of(field.value);
+  const bool plain = !text->empty() && text->find_first_of(" =\"\\") == std::string_view::npos;
+  return plain ? printable(*text) : "\"" + printable(*text) + "\"";
+}
+
+std::string json_line(std::string_view ts, LogLevel level, std::string_view component, std::string_view message,
+                      std::initializer_list<LogField> fields) {
+  std::string line = "{\"ts\":\"" + std::string(ts) + "\",\"level\":\"" + std::string(name_of(level)) + "\",\"msg\":" + json_of(message);
+  if (!component.empty()) line += ",\"component\":" + json_of(component);
+  for (const LogField& field : fields) line += "," + json_of(field.key) + ":" + json_of(field.value);
+  return line + "}\n";
+}
+
+std::string text_line(std::string_view ts, LogLevel level, std::string_view component, std::string_view message,
+                      std::initializer_list<LogField> fields) {
+  std::string line = std::string(ts) + " " + std::string(name_of(level)) + " ";
+  if (!component.empty()) line += printable(component) + ": ";
+  line += printable(message);
+  for (const LogField& field : fields) line += " " + printable(field.key) + "=" + text_value(field);
+  return line + "\n";
 }
 
 }  // namespace
@@ -39,26 +96,16 @@ Log::Log(Clock& clock, int fd, LogFormat format, LogLevel least, std::string_vie
 
 void Log::write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   if (level < least_) return;
-  std::string line;
-  if (format_ == LogFormat::json) {
-    Json entry;
-    entry["ts"] = to_rfc3339(clock_.now());
-    entry["level"] = name_of(level);
-    entry["msg"] = message;
-    if (!component_.empty()) entry["component"] = component_;
-    for (const LogField& field : fields) entry[std::string(field.key)] = value_of(field);
-    line = dump_json(entry);
-  } else {
-    line = to_rfc3339(clock_.now()) + " " + std::string(name_of(level)) + " " + one_line(std::string(message));
-    for (const LogField& field : fields) {
-      const Json value = value_of(field);
-      line += " " + std::string(field.key) + "=" + (value.is_string() ? one_line(value.get<std::string>()) : dump_json(value));
-    }
+  const std::string ts = timestamp(clock_.now());
+  const std::string line = format_ == LogFormat::json ? json_line(ts, level, component_, message, fields)
+                                                      : text_line(ts, level, component_, message, fields);
+  std::string_view rest = line;
+  while (!rest.empty()) {
+    const ssize_t written = ::write(fd_, rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return;  // a log that cannot be written must not stop the program
+    rest.remove_prefix(std::size_t(written));
   }
-  if (line.size() > line_bytes_max) line.resize(line_bytes_max);
-  line.push_back('\n');
-  // A log that cannot be written must not stop the program.
-  [[maybe_unused]] const auto written = ::write(fd_, line.data(), line.size());
 }
 
 Result<LogLevel> parse_log_level(std::string_view text) {

@@ -1,3 +1,4 @@
+// The kernel's generator for all that is secret, a Mersenne twister for all that must repeat.
 #include "common/random.hpp"
 
 #include "common/bytes.hpp"

@@ -40,6 +40,7 @@ struct CertificateOptions {
   Instant not_after;
   std::vector<std::string> dns_names;     // subjectAltName, servers
   std::vector<std::string> ip_addresses;  // subjectAltName, servers
+  // At least one of the two: without extendedKeyUsage a certificate would be good for everything.
   bool server = false;                    // extendedKeyUsage serverAuth
   bool client = false;                    // extendedKeyUsage clientAuth
 };
@@ -52,7 +53,7 @@ class CertificateAuthority {
   static Result<CertificateAuthority> load(std::string_view certificate_pem, std::string_view key_pem);
   const Certificate& certificate() const { return certificate_; }
   const PrivateKey& key() const { return key_; }
-  // Serial: 16 random bytes. Extensions are ours alone; nothing is copied from a CSR.
+  // Ends with the CA at the latest. Serial: 16 random bytes. Extensions are ours alone; nothing is copied from a CSR.
   Result<Certificate> issue(const PublicKey& key, const CertificateOptions& options, Random& random) const;
 
  private:
@@ -65,7 +66,8 @@ class CertificateAuthority {
 Result<std::string> pkcs7_certs_only(const std::vector<Certificate>& certificates);
 Result<std::vector<Certificate>> parse_pkcs7_certs(std::string_view der);
 
-// True when `leaf` is signed by `authority` and both are within their validity at `at`.
+// `leaf` is signed by the CA `authority`, directly, and both are within their validity at `at`; else bad_signature or
+// expired.
 Result<> verify_certificate(const Certificate& leaf, const Certificate& authority, Instant at);
 
 }  // namespace ferry

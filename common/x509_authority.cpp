@@ -4,7 +4,6 @@
 
 #include <openssl/asn1.h>
 #include <openssl/bn.h>
-#include <openssl/x509v3.h>
 
 namespace ferry {
 namespace {
@@ -30,11 +29,6 @@ bool set_validity(X509* x509, Instant from, Instant to) {
   return start && end && X509_set1_notBefore(x509, start.get()) == 1 && X509_set1_notAfter(x509, end.get()) == 1;
 }
 
-bool set_name(X509_NAME* name, std::string_view common_name) {
-  return X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common_name.data()),
-                                    int(common_name.size()), -1, 0) == 1;
-}
-
 bool add_extension(X509* x509, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, x509, nullptr, nullptr, 0);
@@ -45,7 +39,8 @@ bool add_extension(X509* x509, X509* issuer, int nid, const std::string& value) 
 
 // Names go into OpenSSL's small configuration language: only what cannot change its meaning.
 bool plain(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:*_") == std::string_view::npos;
+  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:*_") ==
+                              std::string_view::npos;
 }
 
 Result<std::string> alternative_names(const CertificateOptions& options) {
@@ -62,19 +57,27 @@ Result<std::string> alternative_names(const CertificateOptions& options) {
   return names;
 }
 
+Result<> check_validity(Instant from, Instant to) {
+  if (from < to) return {};
+  return Error{Errc::bad_input, "certificate: valid from " + to_rfc3339(from) + " to " + to_rfc3339(to) + ": ends before it begins"};
+}
+
 }  // namespace
 
 Result<CertificateAuthority> CertificateAuthority::create(std::string_view common_name, Instant not_before, Instant not_after,
                                                           Random& random) {
+  TRY_VOID(check_validity(not_before, not_after));
   TRY(PrivateKey key, PrivateKey::generate());
   const X509Handle x509(X509_new());
+  TRY_VOID(set_common_name(X509_get_subject_name(x509.get()), common_name));
   const bool made = X509_set_version(x509.get(), X509_VERSION_3) == 1 && set_serial(x509.get(), random) &&
-                    set_validity(x509.get(), not_before, not_after) && set_name(X509_get_subject_name(x509.get()), common_name) &&
+                    set_validity(x509.get(), not_before, not_after) &&
                     X509_set_issuer_name(x509.get(), X509_get_subject_name(x509.get())) == 1 &&
                     X509_set_pubkey(x509.get(), KeyAccess::get(key)) == 1 &&
                     add_extension(x509.get(), x509.get(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
                     add_extension(x509.get(), x509.get(), NID_key_usage, "critical,keyCertSign,cRLSign") &&
                     add_extension(x509.get(), x509.get(), NID_subject_key_identifier, "hash") &&
+                    add_extension(x509.get(), x509.get(), NID_authority_key_identifier, "keyid:always") &&
                     X509_sign(x509.get(), KeyAccess::get(key), EVP_sha256()) > 0;
   if (!made) return openssl_error(Errc::internal, "certificate authority");
   TRY(Certificate certificate, certificate_from_x509(x509.get()));
@@ -87,24 +90,35 @@ Result<CertificateAuthority> CertificateAuthority::load(std::string_view certifi
   if (sha256(key.public_key().spki_der()) != certificate.key_digest) {
     return Error{Errc::bad_input, "certificate authority: the key does not belong to the certificate '" + certificate.common_name + "'"};
   }
+  TRY(const X509Handle x509, x509_from_der(certificate.der));
+  if (X509_check_ca(x509.get()) != 1) {  // 1: basicConstraints says CA; other values are guesses for old certificates
+    ERR_clear_error();
+    return Error{Errc::bad_input, "certificate authority: '" + certificate.common_name + "' is not a CA certificate"};
+  }
   return CertificateAuthority(std::move(certificate), std::move(key));
 }
 
 Result<Certificate> CertificateAuthority::issue(const PublicKey& key, const CertificateOptions& options, Random& random) const {
+  if (!options.server && !options.client) {
+    // Without extendedKeyUsage a certificate is good for everything.
+    return Error{Errc::bad_input, "certificate for '" + options.common_name + "': choose server, client or both"};
+  }
+  const Instant not_after = std::min(options.not_after, certificate_.not_after);  // a leaf cannot outlive its CA
+  TRY_VOID(check_validity(options.not_before, not_after));
   TRY(const std::string names, alternative_names(options));
   TRY(const X509Handle authority, x509_from_der(certificate_.der));
   const X509Handle x509(X509_new());
+  TRY_VOID(set_common_name(X509_get_subject_name(x509.get()), options.common_name));
   std::string usage;
   if (options.server) usage = "serverAuth";
   if (options.client) usage += usage.empty() ? "clientAuth" : ",clientAuth";
   const bool made = X509_set_version(x509.get(), X509_VERSION_3) == 1 && set_serial(x509.get(), random) &&
-                    set_validity(x509.get(), options.not_before, options.not_after) &&
-                    set_name(X509_get_subject_name(x509.get()), options.common_name) &&
+                    set_validity(x509.get(), options.not_before, not_after) &&
                     X509_set_issuer_name(x509.get(), X509_get_subject_name(authority.get())) == 1 &&
                     X509_set_pubkey(x509.get(), KeyAccess::get(key)) == 1 &&
                     add_extension(x509.get(), authority.get(), NID_basic_constraints, "critical,CA:FALSE") &&
                     add_extension(x509.get(), authority.get(), NID_key_usage, "critical,digitalSignature") &&
-                    (usage.empty() || add_extension(x509.get(), authority.get(), NID_ext_key_usage, usage)) &&
+                    add_extension(x509.get(), authority.get(), NID_ext_key_usage, usage) &&
                     (names.empty() || add_extension(x509.get(), authority.get(), NID_subject_alt_name, names)) &&
                     add_extension(x509.get(), authority.get(), NID_subject_key_identifier, "hash") &&
                     add_extension(x509.get(), authority.get(), NID_authority_key_identifier, "keyid:always") &&

@@ -27,7 +27,20 @@ struct KeyAccess {
   // Takes ownership; checks type, curve and size (crypto.hpp).
   static Result<PublicKey> public_key(EvpKey key);
   static Result<PrivateKey> private_key(EvpKey key);
+  // Digest and padding as the key's scheme wants them, for X509_sign_ctx and its like.
+  static Result<> start_signing(EVP_MD_CTX* context, const PrivateKey& key);
 };
+
+using DigestContext = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
+
+// Null for Ed25519, which hashes by itself.
+const EVP_MD* digest_of(KeyScheme scheme);
+
+// Reads `text`, which must outlive it; empty text is fine.
+Bio memory_bio(std::string_view text);
+
+// For every PEM_read_*: an encrypted PEM must fail. OpenSSL's own callback asks on the terminal and hangs a daemon.
+int no_passphrase(char* buffer, int size, int writing, void* unused);
 
 // The error for OpenSSL's queue, which is emptied: a leftover would be reported by the next TLS read.
 Error openssl_error(Errc code, std::string_view what);
