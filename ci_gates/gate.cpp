@@ -115,6 +115,8 @@ Result<ota::Manifest> read_draft(const Path& bundle) {
 
 }  // namespace
 
+runtime::HardwareProfile this_machine() { return runtime::read_hardware_profile(); }
+
 Result<std::string> read_blob(const Path& bundle, const ota::BlobRef& blob) {
   const Path path = bundle / "blobs" / "sha256" / blob.sha256.hex();
   TRY(std::string bytes, read_file(path, model_bytes_max));
@@ -151,8 +153,12 @@ Result<GateOutcome> run_gate(const GateInput& input, Clock& clock, const Progres
   }
   outcome.verdict = overall(outcome.measurements);
   outcome.test_result = outcome.verdict == Verdict::pass ? "PASSED" : outcome.verdict == Verdict::hold ? "WARNED" : "FAILED";
-  // A failed bundle stays a draft: nothing that publishes or installs will take it.
-  if (outcome.verdict != Verdict::fail) manifest.draft = false;
+  // Also a failed release is frozen, so that its FAILED report is about something; a model that could not even be run
+  // has no golden outputs and stays a draft.
+  manifest.draft = !std::all_of(manifest.variants.begin(), manifest.variants.end(), [](const auto& v) { return v.golden; });
+  if (!manifest.reference_profile) {
+    TRY(manifest.reference_profile, write_blob(input.bundle, "reference.json", telemetry::print_reference_profile({})));
+  }
   outcome.manifest_bytes = ota::print_manifest(manifest);
   outcome.report = report_of(input, outcome, dataset, any, started, clock.now());
   TRY_VOID(write_file_atomic(input.bundle / "manifest.json", outcome.manifest_bytes));

@@ -30,6 +30,8 @@ struct Invocation {
   std::string url;           // of the CI run
 };
 
+runtime::HardwareProfile this_machine();  // what the gate runs on, without the two measurements
+
 struct GateInput {
   Path bundle;               // folder with the draft manifest.json and blobs/
   GatePolicy policy;
@@ -44,7 +46,7 @@ struct GateInput {
 struct GateOutcome {
   Verdict verdict = Verdict::hold;
   std::vector<Measurement> measurements;
-  ota::Manifest manifest;     // frozen when the verdict is not fail, else as it was
+  ota::Manifest manifest;     // frozen; still a draft when a variant could not be run at all
   std::string manifest_bytes; // as written to manifest.json
   Json report;                // ferry.gate-report/1
   std::string test_result;    // PASSED | WARNED | FAILED

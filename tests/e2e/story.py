@@ -53,7 +53,7 @@ class Story:
     def pack_and_gate(self, version, counter, expect=0):
         bundle = self.world.folder / "bundles" / version
         self.world.ferry("bundle", "pack", "-f", EXAMPLE / "bundle.toml", "--version", version, "--counter", counter,
-                         "-o", bundle)
+                         "-d", bundle)
         self.world.ferry("gate", "run", bundle, "--policy", EXAMPLE / "gate.toml",
                          "--key", self.world.keys / "gate.pem", "--report", bundle / "report.json", expect=expect)
         return bundle
@@ -102,7 +102,7 @@ class Story:
         world = self.world
         world.server.init()
         world.ferry("key", "init", "--online", world.server.data / "online" / "public.json", "--model", MODEL,
-                    "-o", world.keys)
+                    "-d", world.keys)
         world.server.start()
         world.ferry("key", "publish", "--keys", world.keys)
         require(world.server.api.get("/trust"), "the server has no trust root after `ferry key publish`")

@@ -1,0 +1,130 @@
+// `ferry release` and `ferry model`: publish what passed its gate, look at what is published.
+#include "cli/cli.hpp"
+#include "cli/output.hpp"
+
+#include "common/bytes.hpp"
+#include "common/crypto.hpp"
+#include "common/file.hpp"
+#include "ota/attestation.hpp"
+#include "ota/manifest.hpp"
+#include "ota/repository_writer.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+namespace ferry::cli {
+namespace {
+
+struct PublishOptions {
+  std::string folder, key;
+  bool no_local_check = false;
+};
+
+// A courtesy before anything is uploaded: what the report says of itself. Server and devices verify, this does not.
+Result<> check_locally(const ota::Manifest& manifest, const std::string& attestations) {
+  if (auto frozen = ota::require_frozen(manifest); !frozen) {
+    return Error{Errc::gate_failed, "the manifest is a draft: run `ferry gate run` first (or its gate could not run a variant)"};
+  }
+  for (std::size_t from = 0; from < attestations.size();) {
+    const std::size_t end = std::min(attestations.find('\n', from), attestations.size());
+    const auto envelope = ota::parse_envelope(std::string_view(attestations).substr(from, end - from));
+    from = end + 1;
+    if (!envelope) continue;
+    const auto statement = ota::parse_statement(envelope->payload);
+    if (!statement || statement->predicate_type != ota::test_result_predicate) continue;
+    TRY(const Json predicate, parse_json(statement->predicate_json));
+    TRY(const std::string result, string_at(predicate, "result"));
+    if (result == "FAILED") return Error{Errc::gate_failed, "the gate's attestation says FAILED: this release may not be published"};
+    if (result == "WARNED") return Error{Errc::gate_hold, "the gate held (not enough evidence): give it more and run it again"};
+  }
+  return {};
+}
+
+Result<> upload(Session& session, ServerClient& server, const Path& folder, const ota::BlobRef& blob) {
+  const std::string path = "/blobs/sha256/" + blob.sha256.hex();
+  TRY(const bool known, server.has(path));
+  if (known) return {};
+  TRY(std::string bytes, read_file(folder / "blobs" / "sha256" / blob.sha256.hex(), ota::file_bytes_max));
+  session.say(fmt::format("uploading {} ({} bytes)", blob.name, bytes.size()));
+  return server.put(path, std::move(bytes));
+}
+
+Result<int> publish(Session& session, const PublishOptions& options) {
+  const Path folder = options.folder;
+  TRY(const std::string manifest_bytes, read_file(folder / "manifest.json", ota::manifest_bytes_max));
+  TRY(const ota::Manifest manifest, ota::parse_manifest(manifest_bytes));
+  auto attestations = read_file(folder / "attestations.intoto.jsonl", ota::attestations_bytes_max);
+  if (!attestations) {
+    return Error{Errc::gate_failed, folder.string() + ": no attestations.intoto.jsonl: run `ferry gate run` first"};
+  }
+  if (!options.no_local_check) TRY_VOID(check_locally(manifest, *attestations));
+  TRY(const PrivateKey key, PrivateKey::load(options.key));
+  TRY(ServerClient server, session.server());
+
+  for (const ota::BlobRef& blob : manifest.blobs()) TRY_VOID(upload(session, server, folder, blob));
+  TRY(const std::string current, server.get_text("/metadata/" + manifest.model + ".json"));
+  const ota::ReleaseEntry entry{manifest.model, manifest.version, manifest_bytes, manifest.counter, {*attestations}};
+  TRY(const std::string role, ota::add_release(current, entry, std::span(&key, 1), session.clock().now()));
+  Json body{{"model", manifest.model}, {"version", manifest.version}};
+  body["manifest"] = to_base64(manifest_bytes);
+  body["attestations"] = to_base64(*attestations);
+  body["role_metadata"] = to_base64(role);
+  TRY(const Json answer, server.post("/releases", body));
+  session.say(fmt::format("published {}@{}; next: ferry rollout create {}@{}", manifest.model, manifest.version, manifest.model, manifest.version));
+  if (session.json()) session.out() << dump_json(answer) << '\n';
+  return exit_ok;
+}
+
+Result<int> list(Session& session) {
+  TRY(ServerClient server, session.server());
+  TRY(const Json answer, server.get("/releases"));
+  TRY(const Json* items, array_at(answer, "items"));
+  if (session.json()) session.out() << dump_json(*items) << '\n';
+  else print_table(session.out(), *items, {{"MODEL", "model"}, {"VERSION", "version"}, {"COUNTER", "counter"}, {"STATE", "state"},
+                                           {"PUBLISHED", "published_at_ms"}, {"SHA256", "manifest_sha256"}});
+  return exit_ok;
+}
+
+Result<int> show(Session& session, const std::string& text) {
+  TRY(const ReleaseName name, parse_release_name(text));
+  TRY(ServerClient server, session.server());
+  TRY(const Json release, server.get("/releases/" + name.model + "/" + name.version));
+  if (session.json()) {
+    session.out() << dump_json(release) << '\n';
+    return exit_ok;
+  }
+  print_fields(session.out(), release, {{"model", "model"}, {"version", "version"}, {"counter", "counter"}, {"state", "state"},
+                                        {"manifest", "manifest_sha256"}, {"published", "published_at_ms"}, {"gate", "gate.result"}});
+  if (release.contains("gate") && release["gate"].is_object() && release["gate"].contains("report")) {
+    if (const auto measurements = array_at(release["gate"]["report"], "measurements")) {
+      print_table(session.out(), **measurements, {{"CHECK", "id"}, {"VERDICT", "verdict"}, {"DETAIL", "detail"}});
+    }
+  }
+  return exit_ok;
+}
+
+}  // namespace
+
+void add_release_commands(Registry& registry) {
+  auto* release = registry.app.add_subcommand("release", "Releases: publish, list, show");
+  release->require_subcommand(1);
+
+  auto options = std::make_shared<PublishOptions>();
+  auto* send = release->add_subcommand("publish", "Sign the release into the model's role and upload it. Exit 6: its gate failed");
+  send->add_option("folder", options->folder, "Bundle folder")->required();
+  send->add_option("--key", options->key, "The model's release key (PEM)")->required();
+  send->add_flag("--no-local-check", options->no_local_check, "Leave all checks to the server");
+  send->callback([&registry, options] {
+    registry.chosen = [options](Session& session) { return publish(session, *options); };
+  });
+
+  release->add_subcommand("list", "All releases")->callback([&registry] { registry.chosen = list; });
+  auto name = std::make_shared<std::string>();
+  auto* look = release->add_subcommand("show", "One release with its gate report");
+  look->add_option("release", *name, "model@version")->required();
+  look->callback([&registry, name] { registry.chosen = [name](Session& session) { return show(session, *name); }; });
+}
+
+}  // namespace ferry::cli

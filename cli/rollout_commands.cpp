@@ -1,0 +1,158 @@
+// `ferry rollout`: create, watch and steer rollouts.
+#include "cli/cli.hpp"
+#include "cli/output.hpp"
+
+#include "common/config.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+namespace ferry::cli {
+namespace {
+
+constexpr Duration status_interval = std::chrono::milliseconds{500};
+
+struct CreateOptions {
+  std::string release, selector = "*", policy, name;
+  bool wait = false;
+  std::int64_t timeout_s = 3600;
+};
+
+// rollout.toml: [[phases]], [rollout], [trial] -> the API's policy object. The server checks the values.
+Result<Json> read_policy(const std::string& file) {
+  TRY(const Json document, read_toml(file));
+  TRY_VOID(only_known_fields(document, {"phases", "rollout", "trial"}));
+  Json policy = Json::object();
+  if (document.contains("phases")) policy["phases"] = document["phases"];
+  if (document.contains("rollout")) {
+    TRY(const Json* rollout, object_at(document, "rollout"));
+    TRY_VOID(only_known_fields(*rollout, {"failures_max", "device_timeout_s"}));
+    policy.update(*rollout);
+  }
+  if (document.contains("trial")) policy["trial"] = document["trial"];
+  return policy;
+}
+
+void print_rollout(Session& session, const Json& rollout) {
+  if (session.json()) {
+    session.out() << dump_json(rollout) << '\n';
+    return;
+  }
+  print_fields(session.out(), rollout, {{"rollout", "id"}, {"model", "model"}, {"version", "version"}, {"state", "state"},
+                                        {"reason", "reason"}, {"phase", "phase"}, {"selector", "selector"}, {"created", "created_at_ms"},
+                                        {"devices", "counts"}, {"failures", "failures"}});
+}
+
+bool ended(const std::string& state) { return state == "done" || state == "failed" || state == "aborted"; }
+
+// Exit 8 when it failed or was aborted, 9 when the time is over and it still runs.
+Result<int> wait_for_end(Session& session, ServerClient& server, const std::string& id, std::int64_t timeout_s) {
+  Sleeper sleeper(session.clock());
+  const auto deadline = session.clock().monotonic() + std::chrono::seconds{timeout_s};
+  std::string last;
+  for (;;) {
+    TRY(const Json rollout, server.get("/rollouts/" + id));
+    TRY(const std::string state, string_at(rollout, "state"));
+    const std::string line = fmt::format("{} {} {}", id, state, cell(rollout, "counts"));
+    if (line != last) session.say(line);
+    last = line;
+    if (ended(state)) {
+      print_rollout(session, rollout);
+      return state == "done" ? exit_ok : exit_rollout_failed;
+    }
+    if (session.clock().monotonic() > deadline) {
+      session.say("still running: " + id);
+      return exit_timeout;
+    }
+    sleeper.sleep(status_interval);
+  }
+}
+
+Result<int> create(Session& session, const CreateOptions& options) {
+  TRY(const ReleaseName name, parse_release_name(options.release));
+  Json body{{"model", name.model}, {"version", name.version}, {"selector", options.selector}};
+  if (!options.name.empty()) body["name"] = options.name;
+  if (!options.policy.empty()) {
+    TRY(body["policy"], read_policy(options.policy));
+  }
+  TRY(ServerClient server, session.server());
+  TRY(const Json rollout, server.post("/rollouts", body));
+  TRY(const std::string id, string_at(rollout, "id"));
+  if (options.wait) return wait_for_end(session, server, id, options.timeout_s);
+  session.say("created " + id + "; watch it: ferry rollout wait " + id);
+  print_rollout(session, rollout);
+  return exit_ok;
+}
+
+Result<int> list(Session& session) {
+  TRY(ServerClient server, session.server());
+  TRY(const Json answer, server.get("/rollouts"));
+  TRY(const Json* items, array_at(answer, "items"));
+  if (session.json()) session.out() << dump_json(*items) << '\n';
+  else print_table(session.out(), *items, {{"ROLLOUT", "id"}, {"MODEL", "model"}, {"VERSION", "version"}, {"STATE", "state"},
+                                           {"PHASE", "phase"}, {"DEVICES", "counts"}, {"CREATED", "created_at_ms"}});
+  return exit_ok;
+}
+
+Result<int> show(Session& session, const std::string& id) {
+  TRY(ServerClient server, session.server());
+  TRY(const Json rollout, server.get("/rollouts/" + id));
+  print_rollout(session, rollout);
+  return exit_ok;
+}
+
+// The state seen goes along as If-Match, so that two people cannot steer against each other unknowingly.
+Result<int> act(Session& session, const std::string& id, const std::string& action) {
+  TRY(ServerClient server, session.server());
+  TRY(const Json rollout, server.get("/rollouts/" + id));
+  TRY(const std::string etag, string_or(rollout, "etag", "*"));
+  TRY(const Json answer, server.post("/rollouts/" + id + ":" + action, Json::object(), etag));
+  print_rollout(session, answer);
+  return exit_ok;
+}
+
+}  // namespace
+
+void add_rollout_commands(Registry& registry) {
+  auto* rollout = registry.app.add_subcommand("rollout", "Rollouts: create, watch, steer");
+  rollout->require_subcommand(1);
+
+  auto options = std::make_shared<CreateOptions>();
+  auto* make = rollout->add_subcommand("create", "Move a selection of devices to a release, in phases");
+  make->add_option("release", options->release, "model@version")->required();
+  make->add_option("--selector", options->selector, "* or label.key=value,…");
+  make->add_option("--policy", options->policy, "rollout.toml");
+  make->add_option("--name", options->name, "A name for people");
+  make->add_flag("--wait", options->wait, "Stay until it ends. Exit 8: failed, 9: still running at the timeout");
+  make->add_option("--timeout", options->timeout_s, "Seconds to wait")->check(CLI::Range(1, 7 * 24 * 3600));
+  make->callback([&registry, options] {
+    registry.chosen = [options](Session& session) { return create(session, *options); };
+  });
+  rollout->add_subcommand("list", "All rollouts")->callback([&registry] { registry.chosen = list; });
+
+  auto id = std::make_shared<std::string>();
+  auto timeout = std::make_shared<std::int64_t>(3600);
+  auto* look = rollout->add_subcommand("show", "One rollout");
+  look->add_option("rollout", *id, "ro-…")->required();
+  look->callback([&registry, id] { registry.chosen = [id](Session& session) { return show(session, *id); }; });
+  auto* wait = rollout->add_subcommand("wait", "Wait for its end");
+  wait->add_option("rollout", *id, "ro-…")->required();
+  wait->add_option("--timeout", *timeout, "Seconds")->check(CLI::Range(1, 7 * 24 * 3600));
+  wait->callback([&registry, id, timeout] {
+    registry.chosen = [id, timeout](Session& session) -> Result<int> {
+      TRY(ServerClient server, session.server());
+      return wait_for_end(session, server, *id, *timeout);
+    };
+  });
+  for (const char* action : {"pause", "resume", "promote", "abort"}) {
+    auto* steer = rollout->add_subcommand(action, std::string(action) + " a rollout");
+    steer->add_option("rollout", *id, "ro-…")->required();
+    steer->callback([&registry, id, action] {
+      registry.chosen = [id, action](Session& session) { return act(session, *id, action); };
+    });
+  }
+}
+
+}  // namespace ferry::cli

@@ -1,0 +1,81 @@
+// The command line as a whole: global flags, the sub-commands, errors for people, exit codes.
+#include "cli/cli.hpp"
+
+#include "ota/manifest.hpp"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+namespace ferry::cli {
+namespace {
+
+constexpr const char* version_text = "ferry 0.1.0";
+
+const char* fix_for(Errc code) {
+  switch (code) {
+    case Errc::denied: return "check the token (FERRY_TOKEN_FILE) and its role";
+    case Errc::unreachable: return "check FERRY_SERVER, FERRY_CA_FILE and that ferryd runs";
+    case Errc::unavailable: return "the server is busy: try again";
+    case Errc::gate_failed: return "read the gate report; a release that failed its gate cannot go out";
+    case Errc::gate_hold: return "give the gate more samples, or a quieter machine";
+    case Errc::conflict: return "look at the present state and try again";
+    default: return nullptr;
+  }
+}
+
+void print_error(Session& session, const Error& error) {
+  if (session.json()) {
+    Json problem{{"code", to_string(error.code)}, {"detail", error.context}};
+    if (!error.reason.empty()) problem["reason"] = error.reason;
+    session.err() << dump_json(problem) << '\n';
+    return;
+  }
+  session.err() << "error: " << error.context << '\n';
+  if (!error.reason.empty()) session.err() << "reason: " << error.reason << '\n';
+  if (const char* fix = fix_for(error.code)) session.err() << "fix: " << fix << '\n';
+}
+
+}  // namespace
+
+Result<ReleaseName> parse_release_name(const std::string& text) {
+  const std::size_t at = text.find('@');
+  if (at == std::string::npos) return Error{Errc::bad_input, "'" + text + "': expected model@version"};
+  ReleaseName name{text.substr(0, at), text.substr(at + 1)};
+  TRY_VOID(ota::check_model_name(name.model));
+  TRY_VOID(ota::check_version(name.version));
+  return name;
+}
+
+int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err, Clock& clock, Random& random) {
+  CLI::App app{"Carries machine-learning models to fleets of edge devices and keeps them honest there", "ferry"};
+  Session session(out, err, clock, random);
+  app.fallthrough();
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text);
+  app.add_option("--server", session.globals.server, "Operator API of ferryd, https://host:port (FERRY_SERVER)");
+  app.add_option("--token-file", session.globals.token_file, "File with the bearer token (FERRY_TOKEN_FILE, FERRY_TOKEN)");
+  app.add_option("--ca-file", session.globals.ca_file, "CA certificate of the server, PEM (FERRY_CA_FILE)");
+  app.add_option("-o,--output", session.globals.output, "table | json")->check(CLI::IsMember({"table", "json"}))->envname("FERRY_OUTPUT");
+  app.add_flag("-q,--quiet", session.globals.quiet, "No messages, only data");
+
+  Registry registry{app, session, {}};
+  add_key_commands(registry);
+  add_bundle_commands(registry);
+  add_gate_commands(registry);
+  add_release_commands(registry);
+  add_rollout_commands(registry);
+  add_device_commands(registry);
+  add_token_commands(registry);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    return app.exit(problem, out, err) == 0 ? exit_ok : exit_usage;
+  }
+  auto code = registry.chosen(session);
+  if (code) return *code;
+  print_error(session, code.error());
+  return exit_code_of(code.error().code);
+}
+
+}  // namespace ferry::cli
