@@ -93,7 +93,7 @@ Result<int> list_tokens(Session& session) {
   TRY(const Json answer, server.get("/tokens"));
   TRY(const Json* items, array_at(answer, "items"));
   if (session.json()) session.out() << dump_json(*items) << '\n';
-  else print_table(session.out(), *items, {{"TOKEN", "id"}, {"USES LEFT", "uses_left"}, {"EXPIRES", "expires_at_ms"}, {"LABELS", "labels"}});
+  else print_table(session.out(), *items, {{"TOKEN", "id"}, {"USES LEFT", "uses_left"}, {"EXPIRES", "expires_ms"}, {"LABELS", "labels"}});
   return exit_ok;
 }
 

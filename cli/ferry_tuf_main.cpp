@@ -72,7 +72,8 @@ int run(int argc, char** argv) {
   app.add_option("--target-base-url", options.target_base_url, "where targets are served");
   // One value each time, so that a sub-command behind it is not taken for a second name.
   app.add_option("--target-name", options.target_names, "path of a target; may be given several times")
-      ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto* init_command = app.add_subcommand("init", "start from this root.json; no request is made");
   init_command->add_option("root", options.root_file, "trusted root.json")->required();
   auto* refresh_command = app.add_subcommand("refresh", "bring the metadata up to date");

@@ -83,7 +83,7 @@ Result<int> list(Session& session) {
   TRY(const Json* items, array_at(answer, "items"));
   if (session.json()) session.out() << dump_json(*items) << '\n';
   else print_table(session.out(), *items, {{"MODEL", "model"}, {"VERSION", "version"}, {"COUNTER", "counter"}, {"STATE", "state"},
-                                           {"PUBLISHED", "published_at_ms"}, {"SHA256", "manifest_sha256"}});
+                                           {"PUBLISHED", "published_ms"}, {"SHA256", "manifest_sha256"}});
   return exit_ok;
 }
 
@@ -96,7 +96,7 @@ Result<int> show(Session& session, const std::string& text) {
     return exit_ok;
   }
   print_fields(session.out(), release, {{"model", "model"}, {"version", "version"}, {"counter", "counter"}, {"state", "state"},
-                                        {"manifest", "manifest_sha256"}, {"published", "published_at_ms"}, {"gate", "gate.result"}});
+                                        {"manifest", "manifest_sha256"}, {"published", "published_ms"}, {"gate", "gate.result"}, {"verified", "gate.verified"}});
   if (release.contains("gate") && release["gate"].is_object() && release["gate"].contains("report")) {
     if (const auto measurements = array_at(release["gate"]["report"], "measurements")) {
       print_table(session.out(), **measurements, {{"CHECK", "id"}, {"VERDICT", "verdict"}, {"DETAIL", "detail"}});

@@ -41,8 +41,8 @@ void print_rollout(Session& session, const Json& rollout) {
     return;
   }
   print_fields(session.out(), rollout, {{"rollout", "id"}, {"model", "model"}, {"version", "version"}, {"state", "state"},
-                                        {"reason", "reason"}, {"phase", "phase"}, {"selector", "selector"}, {"created", "created_at_ms"},
-                                        {"devices", "counts"}, {"failures", "failures"}});
+                                        {"reason", "reason"}, {"phase", "phase"}, {"selector", "selector"}, {"created", "created_ms"},
+                                        {"devices", "devices"}, {"failures", "failures"}});
 }
 
 bool ended(const std::string& state) { return state == "done" || state == "failed" || state == "aborted"; }
@@ -55,7 +55,7 @@ Result<int> wait_for_end(Session& session, ServerClient& server, const std::stri
   for (;;) {
     TRY(const Json rollout, server.get("/rollouts/" + id));
     TRY(const std::string state, string_at(rollout, "state"));
-    const std::string line = fmt::format("{} {} {}", id, state, cell(rollout, "counts"));
+    const std::string line = fmt::format("{} {} {}", id, state, cell(rollout, "devices"));
     if (line != last) session.say(line);
     last = line;
     if (ended(state)) {
@@ -92,7 +92,7 @@ Result<int> list(Session& session) {
   TRY(const Json* items, array_at(answer, "items"));
   if (session.json()) session.out() << dump_json(*items) << '\n';
   else print_table(session.out(), *items, {{"ROLLOUT", "id"}, {"MODEL", "model"}, {"VERSION", "version"}, {"STATE", "state"},
-                                           {"PHASE", "phase"}, {"DEVICES", "counts"}, {"CREATED", "created_at_ms"}});
+                                           {"PHASE", "phase"}, {"DEVICES", "devices"}, {"CREATED", "created_ms"}});
   return exit_ok;
 }
 
@@ -107,8 +107,8 @@ Result<int> show(Session& session, const std::string& id) {
 Result<int> act(Session& session, const std::string& id, const std::string& action) {
   TRY(ServerClient server, session.server());
   TRY(const Json rollout, server.get("/rollouts/" + id));
-  TRY(const std::string etag, string_or(rollout, "etag", "*"));
-  TRY(const Json answer, server.post("/rollouts/" + id + ":" + action, Json::object(), etag));
+  TRY(const std::int64_t revision, integer_at(rollout, "revision", 0));
+  TRY(const Json answer, server.post("/rollouts/" + id + ":" + action, Json::object(), "\"" + std::to_string(revision) + "\""));
   print_rollout(session, answer);
   return exit_ok;
 }

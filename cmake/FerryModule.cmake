@@ -26,6 +26,11 @@ endfunction()
 
 # ferry_program(<name> <layer> <main.cpp> [third-party …]): an executable over one layer's library.
 function(ferry_program name layer main)
+  get_filename_component(path ${main} ABSOLUTE)
+  if(NOT EXISTS ${path} OR NOT TARGET ferry_${layer})
+    message(STATUS "${name}: not written yet")
+    return()
+  endif()
   add_executable(${name} ${main})
   target_link_libraries(${name} PRIVATE ferry::${layer} ferry_warnings ${ARGN})
 endfunction()

@@ -1,0 +1,78 @@
+#include "ci_gates/policy.hpp"
+
+using namespace ferry;
+using ci_gates::parse_gate_policy;
+
+namespace {
+
+const std::string good = R"(
+format = "ferry.gate/1"
+[dataset]
+name = "d"
+images = "images.gz"
+labels = "/abs/labels"
+scale = 0.5
+limit = 100
+[accuracy]
+top1_ppm_min = 850000
+margin_ppm = 5000
+[latency]
+p99_us_max = 50000
+samples = 800
+margin = 0.2
+[memory]
+peak_mib_max = 512
+[golden]
+samples = 8
+)";
+
+std::string replaced(std::string_view what, std::string_view with) {
+  std::string text = good;
+  text.replace(text.find(what), what.size(), with);
+  return text;
+}
+
+std::string error_of(const std::string& text) {
+  const auto policy = parse_gate_policy(text, "gate.toml");
+  return policy ? "accepted" : policy.error().context;
+}
+
+}  // namespace
+
+TEST_CASE("a gate policy is read whole, its files relative to its own folder") {
+  const auto policy = parse_gate_policy(good, "/some/where/gate.toml");
+  REQUIRE(policy);
+  CHECK(policy->dataset.images == "/some/where/images.gz");
+  CHECK(policy->dataset.labels == "/abs/labels");
+  CHECK(policy->dataset.limit == 100);
+  CHECK(policy->top1_ppm_min == 850'000);
+  CHECK(policy->latency_samples == 800);
+  CHECK(policy->latency_margin == 0.2);
+  CHECK(policy->digest == sha256(good));
+}
+
+TEST_CASE("what is wrong with a policy is said by file, section and field") {
+  const std::tuple<const char*, const char*, const char*> cases[] = {
+      {"format = \"ferry.gate/1\"", "format = \"ferry.gate/9\"", "expected ferry.gate/1"},
+      {"top1_ppm_min = 850000", "top1_ppm_min = 1000001", "top1_ppm_min"},
+      {"top1_ppm_min = 850000", "top1_ppm_min = \"high\"", "top1_ppm_min"},
+      {"top1_ppm_min = 850000", "", "top1_ppm_min"},
+      {"top1_ppm_min = 850000", "top1_ppm_max = 850000\ntop1_ppm_min = 1", "did you mean 'top1_ppm_min'"},
+      {"[memory]", "[memori]", "memori"},
+      {"images = \"images.gz\"", "", "images"},
+      {"limit = 100", "limit = 0", "limit"},
+      {"samples = 8\n", "samples = 257\n", "samples"},
+      {"margin = 0.2", "margin = -1.0", "margin"},
+  };
+  for (const auto& [what, with, expected] : cases) {
+    const std::string error = error_of(replaced(what, with));
+    INFO(with << " gave: " << error);
+    CHECK(error.find(expected) != std::string::npos);
+    CHECK(error.find("gate.toml") != std::string::npos);
+  }
+}
+
+TEST_CASE("text that is not TOML is refused with its place") {
+  CHECK(error_of("format = \n").find("gate.toml:1") != std::string::npos);
+  CHECK(error_of("") != "accepted");
+}
