@@ -81,8 +81,10 @@ struct Collected {
 // Lines that are not a trusted envelope with a statement are ignored (in-toto bundles: unknown lines are).
 Result<Collected> collect(std::string_view attestations, std::span<const PublicKey> keys) {
   if (attestations.size() > attestations_bytes_max)
-    return Error{Errc::bad_input, "attestations: " + std::to_string(attestations.size()) + " bytes, at most " +
-                                      std::to_string(attestations_bytes_max), "trust.attestation_invalid"};
+    return Error{Errc::bad_input,
+                 "attestations: " + std::to_string(attestations.size()) + " bytes, at most " +
+                     std::to_string(attestations_bytes_max),
+                 "trust.attestation_invalid"};
   Collected collected;
   std::size_t lines = 0;
   for (std::size_t start = 0; start < attestations.size();) {
@@ -153,7 +155,8 @@ std::string describe_missing(const std::vector<std::string>& names, const GateQu
     bool there = std::any_of(names.begin(), names.end(), [&](const auto& name) {
       auto check = split_check(name);
       return check && check->metric == required &&
-             (question.hardware_class.empty() || check->hardware_class == question.hardware_class || check->hardware_class == "*") &&
+             (question.hardware_class.empty() || check->hardware_class == question.hardware_class ||
+              check->hardware_class == "*") &&
              (question.variant.empty() || check->variant == question.variant);
     });
     if (!there)
@@ -175,9 +178,10 @@ class Refusal {
 
  private:
   int weight_ = 0;
-  Error error_{Errc::gate_failed,
-               "attestations: none by a trusted gate key names this manifest; run ferry gate run and publish its report",
-               "trust.attestation_missing"};
+  Error error_{
+      Errc::gate_failed,
+      "attestations: none by a trusted gate key names this manifest; run ferry gate run and publish its report",
+      "trust.attestation_missing"};
 };
 
 // Everything one key said about the manifest.
@@ -190,20 +194,21 @@ struct Testimony {
 void weigh_test(const Statement& statement, const GateQuestion& question, Testimony& testimony, Refusal& refusal) {
   auto test = parse_test_result(statement.predicate_json);
   if (!test) {
-    refusal.consider(2, Error{Errc::bad_input, "attestations: test-result: " + test.error().context,
-                              "trust.attestation_invalid"});
+    refusal.consider(
+        2, Error{Errc::bad_input, "attestations: test-result: " + test.error().context, "trust.attestation_invalid"});
     return;
   }
   if (test->result == "FAILED") {
     auto which = test->failed.empty() ? std::string("no check named") : test->failed.front();
-    refusal.consider(5, Error{Errc::gate_failed, "attestations: the gate says FAILED (" + which + ")",
-                              "trust.attestation_failed"});
+    refusal.consider(
+        5, Error{Errc::gate_failed, "attestations: the gate says FAILED (" + which + ")", "trust.attestation_failed"});
     return;
   }
   auto place = place_passed(test->passed, question);
   if (!place) {
-    refusal.consider(3, Error{Errc::gate_failed, "attestations: no passed check " + describe_missing(test->passed, question),
-                              "trust.attestation_missing"});
+    refusal.consider(
+        3, Error{Errc::gate_failed, "attestations: no passed check " + describe_missing(test->passed, question),
+                 "trust.attestation_missing"});
     return;
   }
   if (testimony.test && testimony.test->result == "PASSED") return;
@@ -215,8 +220,8 @@ void weigh_report(const Statement& statement, const GatePolicy& policy, Instant 
                   Refusal& refusal) {
   auto report = parse_report(statement.predicate_json);
   if (!report) {
-    refusal.consider(2, Error{Errc::bad_input, "attestations: gate report: " + report.error().context,
-                              "trust.attestation_invalid"});
+    refusal.consider(
+        2, Error{Errc::bad_input, "attestations: gate report: " + report.error().context, "trust.attestation_invalid"});
     return;
   }
   if (report->verdict != "pass" && report->verdict != "hold") {
@@ -226,9 +231,11 @@ void weigh_report(const Statement& statement, const GatePolicy& policy, Instant 
   }
   auto age_max = std::chrono::hours{24 * policy.age_max_days};
   if (report->finished + age_max < now) {
-    refusal.consider(4, Error{Errc::expired, "attestations: the gate finished at " + to_rfc3339(report->finished) +
-                                                 ", the policy allows " + std::to_string(policy.age_max_days) +
-                                                 " days; run ferry gate run again", "trust.attestation_invalid"});
+    refusal.consider(
+        4, Error{Errc::expired,
+                 "attestations: the gate finished at " + to_rfc3339(report->finished) + ", the policy allows " +
+                     std::to_string(policy.age_max_days) + " days; run ferry gate run again",
+                 "trust.attestation_invalid"});
     return;
   }
   if (!testimony.report || testimony.report->finished < report->finished) testimony.report = std::move(*report);
@@ -279,8 +286,8 @@ Result<GateSummary> check_attestations(const GatePolicy& policy, const GateQuest
   TRY(auto collected, collect(attestations, policy.keys));
   Refusal refusal;
   if (collected.untrusted_signature)
-    refusal.consider(1, Error{Errc::bad_signature, "attestations: not signed by a trusted gate key",
-                              "trust.attestation_invalid"});
+    refusal.consider(
+        1, Error{Errc::bad_signature, "attestations: not signed by a trusted gate key", "trust.attestation_invalid"});
   std::map<std::size_t, Testimony> testimonies;  // by key
   for (const auto& evidence : collected.evidence) {
     if (!only_subject(evidence.statement, question.manifest_sha256)) continue;
@@ -295,8 +302,9 @@ Result<GateSummary> check_attestations(const GatePolicy& policy, const GateQuest
   GateSummary summary;
   for (auto& [key, testimony] : testimonies) {
     if (!testimony.test || !testimony.report) {
-      refusal.consider(1, Error{Errc::gate_failed, testimony.test ? "attestations: the gate report is missing"
-                                                                  : "attestations: the test result is missing",
+      refusal.consider(1, Error{Errc::gate_failed,
+                                testimony.test ? "attestations: the gate report is missing"
+                                               : "attestations: the test result is missing",
                                 "trust.attestation_missing"});
       continue;
     }
@@ -314,8 +322,9 @@ Result<GateSummary> check_attestations(const GatePolicy& policy, const GateQuest
   auto needed = static_cast<std::size_t>(std::max<std::int64_t>(policy.threshold, 1));
   if (summary.keys_counted >= needed) return summary;
   if (summary.keys_counted > 0)
-    refusal.consider(1, Error{Errc::gate_failed, "attestations: " + std::to_string(summary.keys_counted) +
-                                                     " trusted gate keys agree, expected " + std::to_string(needed),
+    refusal.consider(1, Error{Errc::gate_failed,
+                              "attestations: " + std::to_string(summary.keys_counted) +
+                                  " trusted gate keys agree, expected " + std::to_string(needed),
                               "trust.attestation_missing"});
   return std::move(refusal).take();
 }

@@ -37,7 +37,8 @@ struct Envelope {
 Result<Envelope> parse_envelope(std::string_view text);
 // Indices of the distinct keys (by material) that signed it. Key ids are hints and are not used.
 std::vector<std::size_t> keys_that_signed(const Envelope& envelope, std::span<const PublicKey> keys);
-// The payload, when at least `threshold` (>= 1) distinct keys signed and, checked after that, its type is `payload_type`.
+// The payload, when at least `threshold` (>= 1) distinct keys signed and, checked after that, its type is
+// `payload_type`.
 Result<std::string> verify_envelope(std::string_view text, std::span<const PublicKey> keys, std::int64_t threshold,
                                     std::string_view payload_type);
 // One line of JSON without the newline.
@@ -52,7 +53,7 @@ struct Subject {
 struct Statement {
   std::vector<Subject> subjects;  // at least one
   std::string predicate_type;
-  std::string predicate_json;     // compact JSON
+  std::string predicate_json;  // compact JSON
 };
 Result<Statement> parse_statement(std::string_view payload);
 std::string print_statement(const Statement& statement);  // predicate_json must be valid JSON
@@ -75,14 +76,14 @@ struct GateQuestion {
 };
 
 struct GateSummary {
-  std::string result;           // PASSED | WARNED
-  Instant finished;             // of the newest report counted
-  std::string hardware_class;   // the class for which it passed ("*" when the checks say so)
+  std::string result;          // PASSED | WARNED
+  Instant finished;            // of the newest report counted
+  std::string hardware_class;  // the class for which it passed ("*" when the checks say so)
   std::string variant;
   std::size_t keys_counted = 0;
   std::vector<std::string> passed_checks;
   std::vector<std::string> warned_checks;
-  std::string report_json;      // the model-gate predicate counted, for people; trusted only as far as its key
+  std::string report_json;  // the model-gate predicate counted, for people; trusted only as far as its key
 };
 
 // Deny unless `policy.threshold` distinct trusted keys each signed (1) a test-result whose only subject is this

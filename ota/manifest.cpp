@@ -19,8 +19,8 @@ constexpr std::int64_t microseconds_max = 3'600'000'000;  // an hour
 constexpr std::int64_t ppm_max = 1'000'000;
 constexpr int manifest_depth_max = 16;
 
-constexpr std::string_view datatypes[] = {"BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16",
-                                          "INT32", "INT64", "FP16", "FP32", "FP64", "BF16", "BYTES"};
+constexpr std::string_view datatypes[] = {"BOOL",  "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16",
+                                          "INT32", "INT64", "FP16",   "FP32",   "FP64",   "BF16", "BYTES"};
 
 Error bad(std::string what) { return Error{Errc::bad_input, std::move(what)}; }
 std::string at(std::string_view list, std::size_t i) { return std::string(list) + "[" + std::to_string(i) + "]"; }
@@ -106,7 +106,8 @@ template <class T>
 Result<> distinct_names(const std::vector<T>& values, std::string_view key) {
   std::set<std::string_view> names;
   for (std::size_t i = 0; i < values.size(); ++i)
-    if (!names.insert(values[i].name).second) return bad(at(key, i) + ": name: \"" + values[i].name + "\" is there twice");
+    if (!names.insert(values[i].name).second)
+      return bad(at(key, i) + ": name: \"" + values[i].name + "\" is there twice");
   return {};
 }
 
@@ -116,7 +117,9 @@ Result<Contract> parse_contract(const Json& object) {
   if (contract.task != "classification" && contract.task != "other")
     return bad("task: found \"" + contract.task + "\", expected classification or other");
   bool classes = contract.task == "classification";
-  if (classes || object.contains("labels")) { TRY(contract.labels, strings_at(object, "labels", labels_max)); }
+  if (classes || object.contains("labels")) {
+    TRY(contract.labels, strings_at(object, "labels", labels_max));
+  }
   TRY(contract.inputs, each<TensorSpec>(object, "inputs", tensors_max, parse_tensor));
   TRY(contract.outputs, each<TensorSpec>(object, "outputs", tensors_max, parse_tensor));
   if (contract.inputs.empty()) return bad("inputs: expected at least one");
@@ -173,10 +176,16 @@ Result<Variant> parse_variant(const Json& object) {
   TRY(variant.precision, string_at(object, "precision", 32));
   TRY(variant.opset, integer_or(object, "opset", 0, 0, opset_max));
   TRY(variant.file, inside(object, "file", parse_blob));
-  if (object.contains("golden") && !object["golden"].is_null()) { TRY(variant.golden, inside(object, "golden", parse_blob)); }
+  if (object.contains("golden") && !object["golden"].is_null()) {
+    TRY(variant.golden, inside(object, "golden", parse_blob));
+  }
   TRY(variant.golden_tolerance, number_at(object, "golden_tolerance", 0.0, 1e9));
-  if (object.contains("needs")) { TRY(variant.needs, inside(object, "needs", parse_needs)); }
-  if (object.contains("budget")) { TRY(variant.budget, inside(object, "budget", parse_budget)); }
+  if (object.contains("needs")) {
+    TRY(variant.needs, inside(object, "needs", parse_needs));
+  }
+  if (object.contains("budget")) {
+    TRY(variant.budget, inside(object, "budget", parse_budget));
+  }
   if (object.contains("measured")) {
     TRY(variant.measured, each<Measured>(object, "measured", measurements_max, parse_measured));
   }

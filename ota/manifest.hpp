@@ -15,10 +15,10 @@ namespace ferry::ota {
 
 constexpr std::size_t manifest_bytes_max = 256 * 1024;
 constexpr std::size_t variants_max = 32;
-constexpr std::size_t tensors_max = 64;            // inputs, and outputs
+constexpr std::size_t tensors_max = 64;  // inputs, and outputs
 constexpr std::size_t labels_max = 10'000;
 constexpr std::size_t dimensions_max = 16;
-constexpr std::size_t measurements_max = 256;      // per variant
+constexpr std::size_t measurements_max = 256;  // per variant
 constexpr std::size_t architectures_max = 16;
 constexpr std::uint64_t file_bytes_max = 2ull * 1024 * 1024 * 1024;
 constexpr std::int64_t counter_max = 9'007'199'254'740'992;  // 2^53
@@ -115,7 +115,7 @@ Result<> require_frozen(const Manifest& manifest);
 Result<> check_model_name(std::string_view name);    // [a-z0-9][a-z0-9-]{0,62}, and not the name of a TUF role
 Result<> check_variant_name(std::string_view name);  // [a-z0-9][a-z0-9-]{0,62}
 Result<> check_file_name(std::string_view name);
-Result<> check_version(std::string_view version);    // semantic versioning 2.0.0 without build metadata
+Result<> check_version(std::string_view version);  // semantic versioning 2.0.0 without build metadata
 // Precedence of semantic versioning 2.0.0 §11. Both must satisfy check_version (others compare as bytes).
 std::strong_ordering compare_versions(std::string_view a, std::string_view b);
 // "<model>/<version>/manifest.json"
@@ -123,7 +123,7 @@ std::string manifest_target_path(std::string_view model, std::string_view versio
 
 // What the choice depends on.
 struct DeviceFacts {
-  std::string architecture;    // "x86_64"
+  std::string architecture;  // "x86_64"
   std::string hardware_class;
   std::int64_t memory_mib = 0;
 };
@@ -131,7 +131,7 @@ struct DeviceFacts {
 struct VariantChoice {
   std::size_t index = 0;  // into Manifest::variants
   std::string name;
-  std::string reason;     // a sentence for status and events
+  std::string reason;  // a sentence for status and events
 };
 
 // Pure. not_found with reason variant.none when no variant's needs are met; the context says why for each.

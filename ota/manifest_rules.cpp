@@ -97,18 +97,20 @@ Result<> check_model_name(std::string_view name) {
 Result<> check_variant_name(std::string_view name) { return check_slug(name, "variant"); }
 
 Result<> check_file_name(std::string_view name) {
-  bool fits = !name.empty() && name.size() <= file_name_bytes_max && alphanumeric(name.front()) &&
-              std::all_of(name.begin(), name.end(),
-                          [](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
+  bool fits =
+      !name.empty() && name.size() <= file_name_bytes_max && alphanumeric(name.front()) &&
+      std::all_of(name.begin(), name.end(), [](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
   if (fits) return {};
-  return Error{Errc::bad_input, "found \"" + std::string(name.substr(0, 80)) +
-                                    "\", expected a file name: 1 to 128 of A-Z a-z 0-9 . _ -, the first a letter or digit"};
+  return Error{Errc::bad_input,
+               "found \"" + std::string(name.substr(0, 80)) +
+                   "\", expected a file name: 1 to 128 of A-Z a-z 0-9 . _ -, the first a letter or digit"};
 }
 
 Result<> check_version(std::string_view version) {
   auto refuse = [&] {
-    return Error{Errc::bad_input, "found \"" + std::string(version.substr(0, 80)) +
-                                      "\", expected a semantic version such as 1.2.0 or 1.2.0-rc.1, at most 64 characters"};
+    return Error{Errc::bad_input,
+                 "found \"" + std::string(version.substr(0, 80)) +
+                     "\", expected a semantic version such as 1.2.0 or 1.2.0-rc.1, at most 64 characters"};
   };
   if (version.size() > version_bytes_max) return refuse();
   auto dash = version.find('-');
@@ -146,8 +148,10 @@ Result<VariantChoice> choose_variant(const Manifest& manifest, const DeviceFacts
   std::string unmet;
   for (std::size_t i = 0; i < manifest.variants.size(); ++i) {
     auto why = unmet_need(manifest.variants[i], facts);
-    if (why.empty()) eligible.push_back(candidate_of(manifest, i, facts));
-    else unmet += (unmet.empty() ? "" : "; ") + why;
+    if (why.empty())
+      eligible.push_back(candidate_of(manifest, i, facts));
+    else
+      unmet += (unmet.empty() ? "" : "; ") + why;
   }
   if (eligible.empty())
     return Error{Errc::not_found, manifest.model + " " + manifest.version + ": no variant fits this device: " + unmet,
@@ -160,7 +164,8 @@ Result<VariantChoice> choose_variant(const Manifest& manifest, const DeviceFacts
     if (candidate.accuracy_ppm && *candidate.accuracy_ppm < best_accuracy - accuracy_slack_ppm)
       left_out += "; " + manifest.variants[candidate.index].name + " left out: its accuracy " +
                   percent(*candidate.accuracy_ppm) + " is more than a point below " + percent(best_accuracy);
-    else accurate.push_back(candidate);
+    else
+      accurate.push_back(candidate);
   }
   // Measured here before unmeasured; then fastest; then smallest; then in the manifest's order.
   auto better = [&](const Candidate& a, const Candidate& b) {

@@ -13,10 +13,10 @@
 namespace ferry::ota {
 namespace {
 
-constexpr std::size_t name_bytes_max = 4096;       // role names, target paths, key ids
-constexpr std::size_t key_bytes_max = 16 * 1024;   // a key's public part
+constexpr std::size_t name_bytes_max = 4096;      // role names, target paths, key ids
+constexpr std::size_t key_bytes_max = 16 * 1024;  // a key's public part
 constexpr std::size_t signatures_max = 1024;
-constexpr std::size_t listed_max = 1'000'000;      // entries of a table; the file's size bounds them further
+constexpr std::size_t listed_max = 1'000'000;  // entries of a table; the file's size bounds them further
 
 Error bad(std::string what) { return Error{Errc::bad_input, std::move(what)}; }
 
@@ -34,13 +34,17 @@ Result<> check_spec_version(std::string_view text) {
   }
   bool well_formed = (parts.size() == 2 || parts.size() == 3) && std::all_of(parts.begin(), parts.end(), digits_only);
   if (!well_formed || parts[0] != "1")
-    return Error{Errc::unsupported, "spec_version: found \"" + std::string(text.substr(0, 40)) + "\", expected 1.x or 1.x.y"};
+    return Error{Errc::unsupported,
+                 "spec_version: found \"" + std::string(text.substr(0, 40)) + "\", expected 1.x or 1.x.y"};
   return {};
 }
 
 std::optional<PublicKey> usable_key(const std::string& type, const std::string& scheme, const std::string& text) {
   // The whitelist of (keytype, scheme) pairs. The algorithm never comes from a signature.
-  struct Pair { std::string_view type, scheme; KeyScheme means; };
+  struct Pair {
+    std::string_view type, scheme;
+    KeyScheme means;
+  };
   static constexpr Pair whitelist[] = {
       {"ecdsa", "ecdsa-sha2-nistp256", KeyScheme::ecdsa_p256_sha256},
       {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", KeyScheme::ecdsa_p256_sha256},  // old Sigstore
@@ -234,8 +238,7 @@ Result<> parse_delegations(const Json& object, const ParseOptions& options, Targ
   for (std::size_t i = 0; i < roles->size(); ++i) {
     auto delegation = parse_delegation((*roles)[i]);
     if (!delegation) return std::move(delegation).error().within("roles[" + std::to_string(i) + "]");
-    if (!names.insert(delegation->name).second)
-      return bad("roles[" + std::to_string(i) + "].name: listed twice");
+    if (!names.insert(delegation->name).second) return bad("roles[" + std::to_string(i) + "].name: listed twice");
     targets.delegations.push_back(std::move(*delegation));
   }
   return {};
@@ -266,7 +269,8 @@ Result<Timestamp> timestamp_of(std::string_view bytes) {
   Timestamp timestamp;
   static_cast<Document&>(timestamp) = std::move(opened.document);
   TRY(const Json* meta, object_at(opened.signed_part, "meta"));
-  if (meta->size() != 1 || !meta->contains("snapshot.json")) return bad("meta: expected snapshot.json and nothing else");
+  if (meta->size() != 1 || !meta->contains("snapshot.json"))
+    return bad("meta: expected snapshot.json and nothing else");
   auto parsed = parse_file_meta((*meta)["snapshot.json"]);
   if (!parsed) return std::move(parsed).error().within("meta.snapshot.json");
   timestamp.snapshot = std::move(*parsed);
@@ -324,10 +328,14 @@ Result<T> named(Result<T> result, RoleType type) {
 
 std::string_view to_string(RoleType type) {
   switch (type) {
-    case RoleType::root: return "root";
-    case RoleType::timestamp: return "timestamp";
-    case RoleType::snapshot: return "snapshot";
-    case RoleType::targets: return "targets";
+    case RoleType::root:
+      return "root";
+    case RoleType::timestamp:
+      return "timestamp";
+    case RoleType::snapshot:
+      return "snapshot";
+    case RoleType::targets:
+      return "targets";
   }
   return "?";
 }

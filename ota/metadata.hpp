@@ -20,8 +20,8 @@ constexpr std::size_t targets_bytes_max = 5'000'000;    // when the snapshot lis
 constexpr std::size_t metadata_bytes_max = 32'000'000;  // however large a listed length is
 constexpr int roots_per_refresh_max = 256;
 constexpr int delegations_visited_max = 32;
-constexpr std::size_t target_bytes_max = 64 * 1024 * 1024;  // targets are manifests and policies, never model files
-constexpr std::int64_t version_max = 9'007'199'254'740'991; // 2^53 - 1: every JSON reader agrees on it
+constexpr std::size_t target_bytes_max = 64 * 1024 * 1024;   // targets are manifests and policies, never model files
+constexpr std::int64_t version_max = 9'007'199'254'740'991;  // 2^53 - 1: every JSON reader agrees on it
 constexpr int json_depth_max = 32;
 
 enum class RoleType { root, timestamp, snapshot, targets };
@@ -97,8 +97,8 @@ struct Delegation {
 struct Targets : Document {
   std::map<std::string, TargetFile> targets;
   KeyMap delegation_keys;
-  std::vector<Delegation> delegations;            // in listed order, distinct names
-  std::optional<std::int64_t> minimum_counter;    // "x-ferry".minimum_counter (docs/formats/trust.md)
+  std::vector<Delegation> delegations;          // in listed order, distinct names
+  std::optional<std::int64_t> minimum_counter;  // "x-ferry".minimum_counter (docs/formats/trust.md)
 };
 
 // bad_input naming the field. They check form only: no signature, no expiry.

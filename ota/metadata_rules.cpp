@@ -32,8 +32,12 @@ bool part_matches(std::string_view pattern, std::string_view part) {
 Json key_object(const PublicKey& key) {
   std::string type, scheme, text = key.pem();
   switch (key.scheme()) {
-    case KeyScheme::ecdsa_p256_sha256: type = "ecdsa", scheme = "ecdsa-sha2-nistp256"; break;
-    case KeyScheme::rsa_pss_sha256: type = "rsa", scheme = "rsassa-pss-sha256"; break;
+    case KeyScheme::ecdsa_p256_sha256:
+      type = "ecdsa", scheme = "ecdsa-sha2-nistp256";
+      break;
+    case KeyScheme::rsa_pss_sha256:
+      type = "rsa", scheme = "rsassa-pss-sha256";
+      break;
     case KeyScheme::ed25519: {
       // TUF wants the 32 raw bytes: the end of the SubjectPublicKeyInfo (RFC 8410 §4).
       auto der = key.spki_der();
@@ -100,9 +104,12 @@ Result<> check_hashes(std::string_view bytes, const Hashes& hashes, std::string_
   bool any_known = false;
   for (const auto& [algorithm, hex] : hashes) {
     std::string actual;
-    if (algorithm == "sha256") actual = sha256(bytes).hex();
-    else if (algorithm == "sha512") actual = sha512_hex(bytes);
-    else continue;
+    if (algorithm == "sha256")
+      actual = sha256(bytes).hex();
+    else if (algorithm == "sha512")
+      actual = sha512_hex(bytes);
+    else
+      continue;
     any_known = true;
     TRY(auto expected, from_hex(hex));
     if (to_hex(expected) != actual)

@@ -3,9 +3,9 @@
 
 #include "common/bytes.hpp"
 
+#include <sys/stat.h>
 #include <algorithm>
 #include <set>
-#include <sys/stat.h>
 
 namespace ferry::ota {
 namespace {
@@ -60,7 +60,8 @@ Result<> MetadataStore::save(std::string_view role, std::string_view bytes) cons
   // A delegated role may have any name; it must not become a file that the file system or the agent knows otherwise.
   auto name = path.filename().string();
   if (name.size() > file_name_bytes_max || name == "pinned-root.json")
-    return Error{Errc::unsupported, "role " + std::string(role.substr(0, 80)) + ": its name cannot be a file name here"};
+    return Error{Errc::unsupported,
+                 "role " + std::string(role.substr(0, 80)) + ": its name cannot be a file name here"};
   return write_file_atomic(path, bytes);
 }
 
@@ -84,8 +85,10 @@ Result<RepositoryClient> RepositoryClient::open(Options options, Fetcher& metada
   std::optional<Error> refusal;
   if (cached) {
     auto start = TrustedMetadata::from_root(*cached, now, options.parse);
-    if (start) trusted.emplace(std::move(*start));
-    else refusal = std::move(start).error().within("root.json");
+    if (start)
+      trusted.emplace(std::move(*start));
+    else
+      refusal = std::move(start).error().within("root.json");
   }
   if (!options.pinned_root.empty()) {
     auto pinned = TrustedMetadata::from_root(options.pinned_root, now, options.parse);
@@ -159,7 +162,9 @@ Result<> RepositoryClient::refresh_targets(const std::string& role, const std::s
 }
 
 Result<FoundTarget> RepositoryClient::find_target(const std::string& path) {
-  struct Visit { std::string role, delegator; };
+  struct Visit {
+    std::string role, delegator;
+  };
   std::vector<Visit> stack{{"targets", "root"}};  // the last is visited next
   std::set<std::string> visited;
   while (!stack.empty() && static_cast<int>(visited.size()) < delegations_visited_max + 1) {
@@ -207,14 +212,16 @@ Result<ReleaseTarget> RepositoryClient::find_release(const std::string& model, c
 Result<std::string> RepositoryClient::fetch_target(const FoundTarget& target, std::size_t bytes_max) {
   const auto& file = target.file;
   if (file.length_bytes > bytes_max)
-    return Error{Errc::bad_input, file.path + ": length " + std::to_string(file.length_bytes) +
-                                      " bytes, at most " + std::to_string(bytes_max) + " are taken"};
+    return Error{Errc::bad_input, file.path + ": length " + std::to_string(file.length_bytes) + " bytes, at most " +
+                                      std::to_string(bytes_max) + " are taken"};
   TRY(auto path, target_url_path(file, trusted_.root().consistent_snapshot));
   auto bytes = targets_->fetch(path, static_cast<std::size_t>(file.length_bytes));
   if (!bytes) return std::move(bytes).error();
   if (bytes->size() != file.length_bytes)
-    return Error{Errc::bad_signature, file.path + ": length is " + std::to_string(bytes->size()) +
-                                          " bytes, signed is " + std::to_string(file.length_bytes), "download.digest"};
+    return Error{Errc::bad_signature,
+                 file.path + ": length is " + std::to_string(bytes->size()) + " bytes, signed is " +
+                     std::to_string(file.length_bytes),
+                 "download.digest"};
   auto checked = check_hashes(*bytes, file.hashes, file.path);
   if (!checked) {
     auto error = std::move(checked).error();
@@ -228,7 +235,7 @@ Result<Path> RepositoryClient::download_target(const FoundTarget& target, const 
   TRY(auto name, target_file_name(target.file.path));
   TRY_VOID(make_directories(directory));
   auto path = directory / name;
-  struct stat info{};
+  struct stat info {};
   // A symbolic link is never read through nor written through: the rename replaces it.
   if (::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && target.file.length_bytes <= target_bytes_max) {
     auto present = read_file(path, static_cast<std::size_t>(target.file.length_bytes));

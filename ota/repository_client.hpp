@@ -1,4 +1,5 @@
-// The TUF client workflow (specification 1.0.34 §5): fetch, verify through TrustedMetadata, keep, search, fetch targets.
+// The TUF client workflow (specification 1.0.34 §5): fetch, verify through TrustedMetadata, keep, search, fetch
+// targets.
 #pragma once
 #include "common/file.hpp"
 #include "common/http_client.hpp"
@@ -14,8 +15,8 @@ namespace ferry::ota {
 class Fetcher {
  public:
   virtual ~Fetcher() = default;
-  // `path` is relative and percent-encoded. not_found (or denied: object stores say 403) when there is no such file; bad_input when longer than
-  // `bytes_max`; anything else is trouble, never "no such file".
+  // `path` is relative and percent-encoded. not_found (or denied: object stores say 403) when there is no such file;
+  // bad_input when longer than `bytes_max`; anything else is trouble, never "no such file".
   virtual Result<std::string> fetch(const std::string& path, std::size_t bytes_max) = 0;
 };
 
@@ -63,8 +64,9 @@ struct ReleaseTarget {
 class RepositoryClient {
  public:
   struct Options {
-    Path directory;            // made when absent
-    // A root from a safer place (the image, first contact): used when the directory has none, an invalid or an older one.
+    Path directory;  // made when absent
+    // A root from a safer place (the image, first contact): used when the directory has none, an invalid or an older
+    // one.
     std::string pinned_root;
     ParseOptions parse;
   };
@@ -92,8 +94,12 @@ class RepositoryClient {
  private:
   RepositoryClient(FileLock lock, MetadataStore store, Fetcher& metadata, Fetcher& targets, TrustedMetadata trusted,
                    const ParseOptions& parse)
-      : lock_(std::move(lock)), store_(std::move(store)), metadata_(&metadata), targets_(&targets),
-        trusted_(std::move(trusted)), parse_(parse) {}
+      : lock_(std::move(lock)),
+        store_(std::move(store)),
+        metadata_(&metadata),
+        targets_(&targets),
+        trusted_(std::move(trusted)),
+        parse_(parse) {}
   Result<> refresh_root();
   Result<> refresh_timestamp();
   Result<> refresh_snapshot();

@@ -63,10 +63,10 @@ std::map<std::string, std::string> listed_files(const RepositoryState& state) {
 
 bool snapshot_fits(const Snapshot& snapshot, const RepositoryState& state) {
   auto files = listed_files(state);
-  return snapshot.files.size() == files.size() &&
-         std::all_of(files.begin(), files.end(), [&](const auto& file) {
+  return snapshot.files.size() == files.size() && std::all_of(files.begin(), files.end(), [&](const auto& file) {
            auto listed = snapshot.files.find(file.first);
-           return listed != snapshot.files.end() && check_hashes(file.second, listed->second.hashes, file.first).has_value();
+           return listed != snapshot.files.end() &&
+                  check_hashes(file.second, listed->second.hashes, file.first).has_value();
          });
 }
 
@@ -139,9 +139,10 @@ Result<RepositoryState> accept_role_update(const RepositoryState& state, const s
     TRY(auto before, parse_named(present->second, role));
     TRY_VOID(check_next(before.version, parsed.version, role));
     if (parsed.minimum_counter.value_or(0) < before.minimum_counter.value_or(0))
-      return Error{Errc::rollback_refused, role + ": x-ferry.minimum_counter: it was " +
-                                               std::to_string(*before.minimum_counter) + " and can only rise",
-                   "trust.counter_below_floor"};
+      return Error{
+          Errc::rollback_refused,
+          role + ": x-ferry.minimum_counter: it was " + std::to_string(*before.minimum_counter) + " and can only rise",
+          "trust.counter_below_floor"};
   }
   TRY_VOID(check_unexpired(parsed, role, now));
   for (const auto& [path, target] : parsed.targets) {
@@ -176,11 +177,13 @@ Result<RepositoryState> sign_online(const RepositoryState& state, const OnlineKe
     // Versions go on from the file at hand even when its keys are gone: clients that kept it must not see a rollback.
     auto before = parse_snapshot(state.snapshot);
     std::span<const PrivateKey> signer(&keys.snapshot, 1);
-    TRY(next.snapshot, write_snapshot(before ? before->version + 1 : 1, now + snapshot_lifetime, listed_files(state), signer));
+    TRY(next.snapshot,
+        write_snapshot(before ? before->version + 1 : 1, now + snapshot_lifetime, listed_files(state), signer));
   }
   auto before = parse_timestamp(state.timestamp);
   std::span<const PrivateKey> signer(&keys.timestamp, 1);
-  TRY(next.timestamp, write_timestamp(before ? before->version + 1 : 1, now + timestamp_lifetime, next.snapshot, signer));
+  TRY(next.timestamp,
+      write_timestamp(before ? before->version + 1 : 1, now + timestamp_lifetime, next.snapshot, signer));
   if (!ours(next.snapshot, parse_snapshot, root, "snapshot"))
     return Error{Errc::bad_input, "snapshot: the online key is not the one root.json names; ferry key init --online"};
   if (!ours(next.timestamp, parse_timestamp, root, "timestamp"))

@@ -55,7 +55,9 @@ void put_keys(Json& keys, const RoleSigners& role) {
 }
 
 // One-space indentation, as other TUF tools write: what is served is what was printed here.
-std::string print_document(const Json& document) { return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string print_document(const Json& document) {
+  return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
 Result<std::string> seal(Json body, std::span<const PrivateKey> signers) {
   if (signers.empty()) return bad("no key to sign with");
@@ -92,8 +94,10 @@ Result<Json> delegations_object(const std::vector<DelegationSpec>& specs) {
     Json role = role_object(spec.keys);
     role["name"] = spec.role;
     role["terminating"] = spec.terminating;
-    if (spec.path_hash_prefixes.empty()) role["paths"] = spec.paths;
-    else role["path_hash_prefixes"] = spec.path_hash_prefixes;
+    if (spec.path_hash_prefixes.empty())
+      role["paths"] = spec.paths;
+    else
+      role["path_hash_prefixes"] = spec.path_hash_prefixes;
     object["roles"].push_back(std::move(role));
   }
   return value_of(std::move(object));
@@ -120,7 +124,10 @@ Result<std::string> write_root(const RootSpec& spec, std::span<const PrivateKey>
   Json body = header(RoleType::root, spec.version, spec.expires);
   body["consistent_snapshot"] = spec.consistent_snapshot;
   body["keys"] = Json::object();
-  struct Named { const char* name; const RoleSigners& role; };
+  struct Named {
+    const char* name;
+    const RoleSigners& role;
+  };
   for (const auto& [name, role] : {Named{"root", spec.root}, Named{"timestamp", spec.timestamp},
                                    Named{"snapshot", spec.snapshot}, Named{"targets", spec.targets}}) {
     TRY_VOID(check_role(role, name));
@@ -181,8 +188,9 @@ Result<std::string> add_release(std::string_view current, const ReleaseEntry& re
   } else {
     TRY(auto before, parse_targets(current));
     if (release.counter < before.minimum_counter.value_or(1))
-      return Error{Errc::rollback_refused, "counter: " + std::to_string(release.counter) + " is below the floor " +
-                                               std::to_string(*before.minimum_counter) + " of " + release.model,
+      return Error{Errc::rollback_refused,
+                   "counter: " + std::to_string(release.counter) + " is below the floor " +
+                       std::to_string(*before.minimum_counter) + " of " + release.model,
                    "trust.counter_below_floor"};
     TRY(body, signed_part_of(current));
   }

@@ -66,8 +66,8 @@ Result<std::string> write_ferry_targets(std::int64_t version, Instant expires, s
 struct ReleaseEntry {
   std::string model;
   std::string version;
-  std::string manifest;      // bytes
-  std::int64_t counter = 0;  // of the manifest; must reach the role's minimum_counter
+  std::string manifest;                   // bytes
+  std::int64_t counter = 0;               // of the manifest; must reach the role's minimum_counter
   std::vector<std::string> attestations;  // bytes of each file to pin
 };
 Result<std::string> add_release(std::string_view current, const ReleaseEntry& release,

@@ -95,14 +95,14 @@ Result<bool> TrustedMetadata::update_timestamp(std::string_view bytes) {
   TRY_VOID(verify(*parsed, "timestamp"));
   if (timestamp_) {
     if (parsed->version < timestamp_->version)
-      return refused(Errc::rollback_refused, "timestamp: version is " + std::to_string(parsed->version) +
-                                                 ", version " + std::to_string(timestamp_->version) + " was trusted before");
+      return refused(Errc::rollback_refused, "timestamp: version is " + std::to_string(parsed->version) + ", version " +
+                                                 std::to_string(timestamp_->version) + " was trusted before");
     // The old one stays; whether it has expired meanwhile is asked before anything is built on it.
     if (parsed->version == timestamp_->version) return false;
     if (parsed->snapshot.version < timestamp_->snapshot.version)
-      return refused(Errc::rollback_refused,
-                     "timestamp: meta.snapshot.json.version is " + std::to_string(parsed->snapshot.version) +
-                         ", version " + std::to_string(timestamp_->snapshot.version) + " was trusted before");
+      return refused(Errc::rollback_refused, "timestamp: meta.snapshot.json.version is " +
+                                                 std::to_string(parsed->snapshot.version) + ", version " +
+                                                 std::to_string(timestamp_->snapshot.version) + " was trusted before");
   }
   TRY_VOID(check_expiry(*parsed, "timestamp", now_));
   timestamp_ = std::move(*parsed);
@@ -165,8 +165,7 @@ Result<> TrustedMetadata::update_snapshot(std::string_view bytes) {
 Result<FileMeta> TrustedMetadata::listed(const std::string& role) const {
   if (!snapshot_) return refused(Errc::internal, "snapshot: not loaded yet");
   auto found = snapshot_->files.find(role + ".json");
-  if (found == snapshot_->files.end())
-    return refused(Errc::not_found, "snapshot: " + role + ".json is not listed");
+  if (found == snapshot_->files.end()) return refused(Errc::not_found, "snapshot: " + role + ".json is not listed");
   return found->second;
 }
 

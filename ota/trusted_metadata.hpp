@@ -33,7 +33,7 @@ class TrustedMetadata {
 
   // A cached snapshot: may be expired, or older than what the timestamp lists; serves for rollback checks.
   Result<> load_snapshot(std::string_view bytes);
-  bool snapshot_is_current() const;  // the one the timestamp lists, unexpired: no download needed
+  bool snapshot_is_current() const;                  // the one the timestamp lists, unexpired: no download needed
   Result<> update_snapshot(std::string_view bytes);  // §5.5
 
   // §5.6: "targets" or a delegated role, through one function. `delegator` is "root" for "targets".

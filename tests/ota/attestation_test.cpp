@@ -17,7 +17,8 @@ struct Gate {
   Digest manifest = sha256("the manifest");
   std::string result = "PASSED", verdict = "pass";
   Instant finished = now - 24h;
-  std::vector<std::string> passed = {"accuracy.top1@ours/fp32", "latency.p99@ours/fp32", "golden.determinism@ours/fp32"};
+  std::vector<std::string> passed = {"accuracy.top1@ours/fp32", "latency.p99@ours/fp32",
+                                     "golden.determinism@ours/fp32"};
   std::vector<std::string> failed = {};
   std::vector<Subject> subjects = {{"m/1.0.0/manifest.json", manifest}};
 
@@ -26,10 +27,13 @@ struct Gate {
     return *sign_dsse(in_toto_payload_type, print_statement(statement), std::span(&key, 1)) + "\n";
   }
   std::string test_line() const {
-    return envelope(test_result_predicate, {{"result", result}, {"configuration", Json::array()}, {"passedTests", passed}, {"failedTests", failed}});
+    return envelope(
+        test_result_predicate,
+        {{"result", result}, {"configuration", Json::array()}, {"passedTests", passed}, {"failedTests", failed}});
   }
   std::string report_line() const {
-    return envelope(model_gate_predicate, {{"format", "ferry.gate-report/1"}, {"verdict", verdict}, {"finishedOn", to_rfc3339(finished)}});
+    return envelope(model_gate_predicate,
+                    {{"format", "ferry.gate-report/1"}, {"verdict", verdict}, {"finishedOn", to_rfc3339(finished)}});
   }
   std::string report() const { return test_line() + report_line(); }
   GatePolicy policy() const { return {.threshold = 1, .age_max_days = 365, .keys = {key.public_key()}}; }
@@ -98,7 +102,8 @@ TEST_CASE("a bit changed in payload, type or signature makes it untrusted") {
     auto text = changed[member].get<std::string>();
     text[10] = text[10] == 'A' ? 'B' : 'A';
     changed[member] = text;
-    check_denied(gate, changed.dump() + "\n" + gate.report_line(), "trust.attestation_missing", "test result is missing");
+    check_denied(gate, changed.dump() + "\n" + gate.report_line(), "trust.attestation_missing",
+                 "test result is missing");
   }
 }
 
@@ -121,7 +126,8 @@ TEST_CASE("every required check must have passed for this class and variant") {
   CHECK_THAT(other_class.error().context, Catch::Contains("accuracy.top1@theirs/fp32"));
   question = gate.question();
   question.variant = "int8";
-  CHECK_THAT(check_attestations(gate.policy(), question, gate.report(), now).error().context, Catch::Contains("@ours/int8"));
+  CHECK_THAT(check_attestations(gate.policy(), question, gate.report(), now).error().context,
+             Catch::Contains("@ours/int8"));
   auto all = gate.passed;
   for (std::size_t i = 0; i < all.size(); ++i) {
     gate.passed = all;
@@ -164,7 +170,8 @@ TEST_CASE("the policy's threshold counts keys that each vouch") {
   CHECK_THAT(check_attestations(policy, gate.question(), gate.report() + gate.report(), now).error().context,
              Catch::Contains("1 trusted gate keys agree, expected 2"));
   second.result = "FAILED";
-  CHECK(check_attestations(policy, gate.question(), gate.report() + second.report(), now).error().reason == "trust.attestation_failed");
+  CHECK(check_attestations(policy, gate.question(), gate.report() + second.report(), now).error().reason ==
+        "trust.attestation_failed");
   second.result = "PASSED";
   CHECK(check_attestations(policy, gate.question(), gate.report() + second.report(), now)->keys_counted == 2);
   policy.threshold = 0;  // built by hand: still one is needed
@@ -198,11 +205,17 @@ TEST_CASE("too many lines or bytes are refused") {
 TEST_CASE("signed but malformed predicates are a no with the field named") {
   Gate gate;
   auto line = [&](std::string_view type, const Json& predicate) { return gate.envelope(type, predicate); };
-  check_denied(gate, line(test_result_predicate, {{"result", "OK"}}) + gate.report_line(), "trust.attestation_invalid", "result");
-  check_denied(gate, line(test_result_predicate, {{"result", "PASSED"}, {"passedTests", 1}}) + gate.report_line(), "trust.attestation_invalid", "passedTests");
-  check_denied(gate, gate.test_line() + line(model_gate_predicate, {{"format", "ferry.gate-report/2"}}), "trust.attestation_invalid", "format");
-  check_denied(gate, gate.test_line() + line(model_gate_predicate, {{"format", "ferry.gate-report/1"}, {"verdict", "pass"}, {"finishedOn", "yesterday"}}),
-               "trust.attestation_invalid", "finishedOn");
+  check_denied(gate, line(test_result_predicate, {{"result", "OK"}}) + gate.report_line(), "trust.attestation_invalid",
+               "result");
+  check_denied(gate, line(test_result_predicate, {{"result", "PASSED"}, {"passedTests", 1}}) + gate.report_line(),
+               "trust.attestation_invalid", "passedTests");
+  check_denied(gate, gate.test_line() + line(model_gate_predicate, {{"format", "ferry.gate-report/2"}}),
+               "trust.attestation_invalid", "format");
+  check_denied(
+      gate,
+      gate.test_line() + line(model_gate_predicate,
+                              {{"format", "ferry.gate-report/1"}, {"verdict", "pass"}, {"finishedOn", "yesterday"}}),
+      "trust.attestation_invalid", "finishedOn");
 }
 
 TEST_CASE("a gate policy is read and printed back, and refused with the field named") {

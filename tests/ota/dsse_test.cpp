@@ -78,7 +78,8 @@ TEST_CASE("a malformed envelope is refused, naming the field") {
 }
 
 TEST_CASE("a statement is read and printed back, and refused when malformed") {
-  Statement statement{.subjects = {{"m/1.0.0/manifest.json", sha256("x")}}, .predicate_type = "p/1", .predicate_json = R"({"a":1.5})"};
+  Statement statement{
+      .subjects = {{"m/1.0.0/manifest.json", sha256("x")}}, .predicate_type = "p/1", .predicate_json = R"({"a":1.5})"};
   auto read = parse_statement(print_statement(statement));
   REQUIRE(read);
   CHECK(read->subjects[0].sha256 == sha256("x"));

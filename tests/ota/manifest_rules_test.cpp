@@ -29,8 +29,8 @@ TEST_CASE("versions are semantic versions without build metadata") {
     INFO(good);
     CHECK(check_version(good));
   }
-  for (const char* bad : {"", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.03", "v1.2.3", "1.2.3-", "1.2.3-a..b", "1.2.3-01", "1.2.3+b",
-                          "1.2.3-rc/1", "1.2.3 ", "1..3", "-1.2.3", "../1.2.3"}) {
+  for (const char* bad : {"", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.03", "v1.2.3", "1.2.3-", "1.2.3-a..b", "1.2.3-01",
+                          "1.2.3+b", "1.2.3-rc/1", "1.2.3 ", "1..3", "-1.2.3", "../1.2.3"}) {
     INFO(bad);
     CHECK_FALSE(check_version(bad));
   }
@@ -39,9 +39,13 @@ TEST_CASE("versions are semantic versions without build metadata") {
 
 TEST_CASE("versions are ordered as semantic versioning says") {
   // §11's own chain, and numbers beyond 64 bits.
-  const std::vector<std::string> ascending = {"1.0.0-0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta",
-                                              "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0",
-                                              "1.10.0", "2.0.0", "99999999999999999999999.0.0"};
+  const std::vector<std::string> ascending = {"1.0.0-0",       "1.0.0-alpha",
+                                              "1.0.0-alpha.1", "1.0.0-alpha.beta",
+                                              "1.0.0-beta",    "1.0.0-beta.2",
+                                              "1.0.0-beta.11", "1.0.0-rc.1",
+                                              "1.0.0",         "1.0.1",
+                                              "1.2.0",         "1.10.0",
+                                              "2.0.0",         "99999999999999999999999.0.0"};
   for (std::size_t i = 0; i < ascending.size(); ++i)
     for (std::size_t j = 0; j < ascending.size(); ++j) {
       INFO(ascending[i] << " and " << ascending[j]);
@@ -51,7 +55,8 @@ TEST_CASE("versions are ordered as semantic versioning says") {
 
 TEST_CASE("names are checked, and the names of TUF roles are reserved") {
   for (const char* good : {"a", "fashion-mnist", "0", "a-"}) CHECK(check_model_name(good));
-  for (const char* bad : {"", "-a", "A", "a_b", "a/b", "..", "root", "targets", "snapshot", "timestamp", "pinned-root"}) CHECK_FALSE(check_model_name(bad));
+  for (const char* bad : {"", "-a", "A", "a_b", "a/b", "..", "root", "targets", "snapshot", "timestamp", "pinned-root"})
+    CHECK_FALSE(check_model_name(bad));
   CHECK(check_variant_name("root"));
   for (const char* good : {"model.onnx", "A_b-c.1"}) CHECK(check_file_name(good));
   for (const char* bad : {"", ".", "..", ".hidden", "a/b", "a b", "-a", "a\\b"}) CHECK_FALSE(check_file_name(bad));

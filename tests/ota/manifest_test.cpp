@@ -22,15 +22,18 @@ Json example() {
   },
   "variants": [{
     "name": "fp32", "precision": "fp32", "opset": 13,
-    "file": {"name": "model.onnx", "sha256": ")" + hex_a + R"(", "length": 123456},
-    "golden": {"name": "golden.bin", "sha256": ")" + hex_b + R"(", "length": 4000},
+    "file": {"name": "model.onnx", "sha256": ")" +
+                     hex_a + R"(", "length": 123456},
+    "golden": {"name": "golden.bin", "sha256": ")" +
+                     hex_b + R"(", "length": 4000},
     "golden_tolerance": 0.001,
     "needs": {"architectures": ["x86_64", "aarch64"], "memory_mib_min": 128},
     "budget": {"latency_p99_us": 50000, "memory_mib": 512},
     "measured": [{"hardware_class": "x86_64-avx512vnni-2c-16g-cpu", "latency_p50_us": 800, "latency_p99_us": 1500,
                   "memory_peak_bytes": 90000000, "accuracy_ppm": 870000, "samples": 10000}]
   }],
-  "reference_profile": {"name": "reference.json", "sha256": ")" + hex_c + R"(", "length": 2000}
+  "reference_profile": {"name": "reference.json", "sha256": ")" +
+                     hex_c + R"(", "length": 2000}
 })");
 }
 
@@ -90,7 +93,8 @@ TEST_CASE("a draft parses, prints back, and is refused where a frozen manifest i
 
 TEST_CASE("optional members may be absent and unknown ones are ignored") {
   Json json = example();
-  for (const char* pointer : {"/variants/0/needs", "/variants/0/budget", "/variants/0/measured", "/variants/0/opset", "/description"})
+  for (const char* pointer :
+       {"/variants/0/needs", "/variants/0/budget", "/variants/0/measured", "/variants/0/opset", "/description"})
     erase(json, pointer);
   json["x-new"] = {{"deep", 1.5}};
   at(json, "/variants/0/x-new") = "ignored";
@@ -101,13 +105,31 @@ TEST_CASE("optional members may be absent and unknown ones are ignored") {
 }
 
 TEST_CASE("every required field that is missing is named") {
-  for (const char* pointer :
-       {"/format", "/model", "/version", "/counter", "/created", "/contract", "/variants", "/contract/task", "/contract/labels",
-        "/contract/class_output", "/contract/inputs", "/contract/outputs", "/contract/inputs/0/name",
-        "/contract/inputs/0/datatype", "/contract/outputs/0/shape", "/variants/0/name", "/variants/0/precision",
-        "/variants/0/file", "/variants/0/file/name", "/variants/0/file/sha256", "/variants/0/file/length",
-        "/variants/0/golden/sha256", "/variants/0/golden_tolerance", "/variants/0/measured/0/hardware_class",
-        "/reference_profile/name"})
+  for (const char* pointer : {"/format",
+                              "/model",
+                              "/version",
+                              "/counter",
+                              "/created",
+                              "/contract",
+                              "/variants",
+                              "/contract/task",
+                              "/contract/labels",
+                              "/contract/class_output",
+                              "/contract/inputs",
+                              "/contract/outputs",
+                              "/contract/inputs/0/name",
+                              "/contract/inputs/0/datatype",
+                              "/contract/outputs/0/shape",
+                              "/variants/0/name",
+                              "/variants/0/precision",
+                              "/variants/0/file",
+                              "/variants/0/file/name",
+                              "/variants/0/file/sha256",
+                              "/variants/0/file/length",
+                              "/variants/0/golden/sha256",
+                              "/variants/0/golden_tolerance",
+                              "/variants/0/measured/0/hardware_class",
+                              "/reference_profile/name"})
     check_refused([&](Json& json) { erase(json, pointer); }, Json::json_pointer(pointer).back());
 }
 
@@ -115,10 +137,11 @@ TEST_CASE("every field of a wrong type is named") {
   Json flat = example();
   std::vector<std::string> pointers;
   for (const auto& [pointer, value] : example().flatten().items()) pointers.push_back(pointer);
-  for (const char* pointer : {"/contract", "/contract/labels", "/contract/inputs", "/contract/inputs/0", "/contract/inputs/0/shape",
-                              "/variants", "/variants/0", "/variants/0/file", "/variants/0/golden", "/variants/0/needs",
-                              "/variants/0/needs/architectures", "/variants/0/budget", "/variants/0/measured",
-                              "/variants/0/measured/0", "/reference_profile"})
+  for (const char* pointer :
+       {"/contract", "/contract/labels", "/contract/inputs", "/contract/inputs/0", "/contract/inputs/0/shape",
+        "/variants", "/variants/0", "/variants/0/file", "/variants/0/golden", "/variants/0/needs",
+        "/variants/0/needs/architectures", "/variants/0/budget", "/variants/0/measured", "/variants/0/measured/0",
+        "/reference_profile"})
     pointers.push_back(pointer);
   for (const auto& pointer : pointers) {
     auto last = pointer.substr(pointer.rfind('/') + 1);
@@ -166,13 +189,30 @@ TEST_CASE("every limit refuses what is beyond it") {
   check_refused(set("/variants/0/budget/latency_p99_us", -1), "latency_p99_us");
   check_refused(set("/variants/0/measured/0/accuracy_ppm", 1'000'001), "accuracy_ppm");
   check_refused([](Json& json) { json["variants"].push_back(json["variants"][0]); }, "twice");
-  check_refused([](Json& json) { auto& inputs = json["contract"]["inputs"]; inputs.push_back(inputs[0]); }, "twice");
-  check_refused([](Json& json) {
-    for (int i = 0; i < 33; ++i) { auto v = json["variants"][0]; v["name"] = "v" + std::to_string(i); json["variants"].push_back(v); }
-  }, "variants");
-  check_refused([](Json& json) {
-    for (int i = 0; i < 65; ++i) { auto t = json["contract"]["inputs"][0]; t["name"] = "t" + std::to_string(i); json["contract"]["inputs"].push_back(t); }
-  }, "inputs");
+  check_refused(
+      [](Json& json) {
+        auto& inputs = json["contract"]["inputs"];
+        inputs.push_back(inputs[0]);
+      },
+      "twice");
+  check_refused(
+      [](Json& json) {
+        for (int i = 0; i < 33; ++i) {
+          auto v = json["variants"][0];
+          v["name"] = "v" + std::to_string(i);
+          json["variants"].push_back(v);
+        }
+      },
+      "variants");
+  check_refused(
+      [](Json& json) {
+        for (int i = 0; i < 65; ++i) {
+          auto t = json["contract"]["inputs"][0];
+          t["name"] = "t" + std::to_string(i);
+          json["contract"]["inputs"].push_back(t);
+        }
+      },
+      "inputs");
   for (const char* text : {"", "[]", "null", "{", "\xff"}) CHECK_FALSE(parse_manifest(text));
   CHECK_THAT(parse_manifest(std::string(manifest_bytes_max + 1, ' ')).error().context, Catch::Contains("262144"));
 }

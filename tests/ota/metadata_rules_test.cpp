@@ -4,31 +4,33 @@ using namespace ferry;
 using namespace ferry::ota;
 
 TEST_CASE("path patterns match part by part") {
-  struct Case { const char *pattern, *path; bool matches; };
-  for (const auto& c : std::vector<Case>{
-           {"targets/*.tgz", "targets/foo.tgz", true},
-           {"targets/*.tgz", "targets/foo.txt", false},
-           {"targets/*.tgz", "targets/a/foo.tgz", false},
-           {"*", "foo", true},
-           {"*", "a/b", false},
-           {"*/*", "a/b", true},
-           {"foo-version-?.tgz", "foo-version-2.tgz", true},
-           {"foo-version-?.tgz", "foo-version-22.tgz", false},
-           {"a/?", "a/", false},
-           {"?", "/", false},
-           {"m/*/manifest.json", "m/1.0.0/manifest.json", true},
-           {"m/*/manifest.json", "m/1/0/manifest.json", false},
-           {"m/*/manifest.json", "m/manifest.json", false},
-           {"m/*/manifest.json", "mm/1/manifest.json", false},
-           {"FOO", "foo", false},
-           {"[ab]", "a", false},
-           {"[ab]", "[ab]", true},
-           {"a\\*", "a\\b", true},
-           {"", "", true},
-           {"", "a", false},
-           {"a**b*", "axxbyy", true},
-           {"a/", "a", false},
-           {"*a*b", "xaybzb", true}}) {
+  struct Case {
+    const char *pattern, *path;
+    bool matches;
+  };
+  for (const auto& c : std::vector<Case>{{"targets/*.tgz", "targets/foo.tgz", true},
+                                         {"targets/*.tgz", "targets/foo.txt", false},
+                                         {"targets/*.tgz", "targets/a/foo.tgz", false},
+                                         {"*", "foo", true},
+                                         {"*", "a/b", false},
+                                         {"*/*", "a/b", true},
+                                         {"foo-version-?.tgz", "foo-version-2.tgz", true},
+                                         {"foo-version-?.tgz", "foo-version-22.tgz", false},
+                                         {"a/?", "a/", false},
+                                         {"?", "/", false},
+                                         {"m/*/manifest.json", "m/1.0.0/manifest.json", true},
+                                         {"m/*/manifest.json", "m/1/0/manifest.json", false},
+                                         {"m/*/manifest.json", "m/manifest.json", false},
+                                         {"m/*/manifest.json", "mm/1/manifest.json", false},
+                                         {"FOO", "foo", false},
+                                         {"[ab]", "a", false},
+                                         {"[ab]", "[ab]", true},
+                                         {"a\\*", "a\\b", true},
+                                         {"", "", true},
+                                         {"", "a", false},
+                                         {"a**b*", "axxbyy", true},
+                                         {"a/", "a", false},
+                                         {"*a*b", "xaybzb", true}}) {
     INFO(c.pattern << " against " << c.path);
     CHECK(path_matches(c.pattern, c.path) == c.matches);
   }
@@ -80,8 +82,8 @@ TEST_CASE("the custom part of a release is read back and refuses what is missing
   CHECK(read->release_counter == 3);
   CHECK(check_pinned(*read, "a"));
   CHECK(check_pinned(*read, "b").error().reason == "trust.attestation_invalid");
-  for (const char* bad : {"", "[]", "{}", R"({"release_counter":0,"attestations":[]})",
-                          R"({"release_counter":1})", R"({"release_counter":1,"attestations":[1]})",
+  for (const char* bad : {"", "[]", "{}", R"({"release_counter":0,"attestations":[]})", R"({"release_counter":1})",
+                          R"({"release_counter":1,"attestations":[1]})",
                           R"({"release_counter":1,"attestations":[{"sha256":"00","length":1}]})",
                           R"({"release_counter":1.5,"attestations":[]})"})
     CHECK_FALSE(parse_release_custom(bad));

@@ -2,6 +2,8 @@
 
 #include "tests/support/sim_repository.hpp"
 
+#include <set>
+
 using namespace ferry;
 using namespace ferry::ota;
 using ferry::test::SimRepository;
@@ -77,22 +79,29 @@ TEST_CASE("spec versions 1.x and 1.x.y are accepted") {
 
 TEST_CASE("root refuses bad roles and keys, naming the field") {
   SimRepository repository;
-  check_refused(repository.root, "root", repository, as_root, {
-      {"threshold 0", [](Json& b) { b["roles"]["root"]["threshold"] = 0; }, "threshold"},
-      {"threshold negative", [](Json& b) { b["roles"]["timestamp"]["threshold"] = -1; }, "threshold"},
-      {"threshold true", [](Json& b) { b["roles"]["timestamp"]["threshold"] = true; }, "threshold"},
-      {"a key id twice", [](Json& b) { auto& ids = b["roles"]["root"]["keyids"]; ids.push_back(ids[0]); }, "twice"},
-      {"a role missing", [](Json& b) { b["roles"].erase("snapshot"); }, "snapshot"},
-      {"no roles", [](Json& b) { b.erase("roles"); }, "roles"},
-      {"no keys", [](Json& b) { b.erase("keys"); }, "keys"},
-      {"keys a list", [](Json& b) { b["keys"] = Json::array(); }, "keys"},
-      {"key not an object", [](Json& b) { b["keys"].begin().value() = 1; }, "keys"},
-      {"key without type", [](Json& b) { b["keys"].begin().value().erase("keytype"); }, "keytype"},
-      {"key without scheme", [](Json& b) { b["keys"].begin().value().erase("scheme"); }, "scheme"},
-      {"key without value", [](Json& b) { b["keys"].begin().value().erase("keyval"); }, "keyval"},
-      {"a key id that is not the key's", [](Json& b) { b["keys"].begin().value()["x-note"] = "more"; }, "key id"},
-      {"consistent_snapshot a string", [](Json& b) { b["consistent_snapshot"] = "true"; }, "consistent_snapshot"},
-  });
+  check_refused(
+      repository.root, "root", repository, as_root,
+      {
+          {"threshold 0", [](Json& b) { b["roles"]["root"]["threshold"] = 0; }, "threshold"},
+          {"threshold negative", [](Json& b) { b["roles"]["timestamp"]["threshold"] = -1; }, "threshold"},
+          {"threshold true", [](Json& b) { b["roles"]["timestamp"]["threshold"] = true; }, "threshold"},
+          {"a key id twice",
+           [](Json& b) {
+             auto& ids = b["roles"]["root"]["keyids"];
+             ids.push_back(ids[0]);
+           },
+           "twice"},
+          {"a role missing", [](Json& b) { b["roles"].erase("snapshot"); }, "snapshot"},
+          {"no roles", [](Json& b) { b.erase("roles"); }, "roles"},
+          {"no keys", [](Json& b) { b.erase("keys"); }, "keys"},
+          {"keys a list", [](Json& b) { b["keys"] = Json::array(); }, "keys"},
+          {"key not an object", [](Json& b) { b["keys"].begin().value() = 1; }, "keys"},
+          {"key without type", [](Json& b) { b["keys"].begin().value().erase("keytype"); }, "keytype"},
+          {"key without scheme", [](Json& b) { b["keys"].begin().value().erase("scheme"); }, "scheme"},
+          {"key without value", [](Json& b) { b["keys"].begin().value().erase("keyval"); }, "keyval"},
+          {"a key id that is not the key's", [](Json& b) { b["keys"].begin().value()["x-note"] = "more"; }, "key id"},
+          {"consistent_snapshot a string", [](Json& b) { b["consistent_snapshot"] = "true"; }, "consistent_snapshot"},
+      });
 }
 
 TEST_CASE("a key id that is not the key's digest is accepted only when the switch says so") {
@@ -105,65 +114,84 @@ TEST_CASE("a key id that is not the key's digest is accepted only when the switc
 
 TEST_CASE("timestamp lists snapshot.json and nothing else") {
   SimRepository repository;
-  check_refused(repository.timestamp, "timestamp", repository, as_timestamp, {
-      {"no meta", [](Json& b) { b.erase("meta"); }, "meta"},
-      {"empty meta", [](Json& b) { b["meta"] = Json::object(); }, "snapshot.json"},
-      {"another file", [](Json& b) { b["meta"] = {{"other.json", {{"version", 1}}}}; }, "snapshot.json"},
-      {"one more", [](Json& b) { b["meta"]["other.json"] = {{"version", 1}}; }, "snapshot.json"},
-      {"entry not an object", [](Json& b) { b["meta"]["snapshot.json"] = 1; }, "snapshot.json"},
-      {"no version", [](Json& b) { b["meta"]["snapshot.json"].erase("version"); }, "version"},
-      {"version 0", [](Json& b) { b["meta"]["snapshot.json"]["version"] = 0; }, "version"},
-      {"length negative", [](Json& b) { b["meta"]["snapshot.json"]["length"] = -1; }, "length"},
-      {"hashes empty", [](Json& b) { b["meta"]["snapshot.json"]["hashes"] = Json::object(); }, "hashes"},
-      {"a short hash", [](Json& b) { b["meta"]["snapshot.json"]["hashes"]["sha256"] = "abcd"; }, "sha256"},
-      {"a hash that is a path", [](Json& b) { b["meta"]["snapshot.json"]["hashes"]["sha256"] = "../../etc"; }, "sha256"},
-  });
+  check_refused(
+      repository.timestamp, "timestamp", repository, as_timestamp,
+      {
+          {"no meta", [](Json& b) { b.erase("meta"); }, "meta"},
+          {"empty meta", [](Json& b) { b["meta"] = Json::object(); }, "snapshot.json"},
+          {"another file",
+           [](Json& b) {
+             b["meta"] = {{"other.json", {{"version", 1}}}};
+           },
+           "snapshot.json"},
+          {"one more",
+           [](Json& b) {
+             b["meta"]["other.json"] = {{"version", 1}};
+           },
+           "snapshot.json"},
+          {"entry not an object", [](Json& b) { b["meta"]["snapshot.json"] = 1; }, "snapshot.json"},
+          {"no version", [](Json& b) { b["meta"]["snapshot.json"].erase("version"); }, "version"},
+          {"version 0", [](Json& b) { b["meta"]["snapshot.json"]["version"] = 0; }, "version"},
+          {"length negative", [](Json& b) { b["meta"]["snapshot.json"]["length"] = -1; }, "length"},
+          {"hashes empty", [](Json& b) { b["meta"]["snapshot.json"]["hashes"] = Json::object(); }, "hashes"},
+          {"a short hash", [](Json& b) { b["meta"]["snapshot.json"]["hashes"]["sha256"] = "abcd"; }, "sha256"},
+          {"a hash that is a path", [](Json& b) { b["meta"]["snapshot.json"]["hashes"]["sha256"] = "../../etc"; },
+           "sha256"},
+      });
 }
 
 TEST_CASE("snapshot refuses bad entries, naming the file") {
   SimRepository repository;
-  check_refused(repository.snapshot, "snapshot", repository, as_snapshot, {
-      {"no meta", [](Json& b) { b.erase("meta"); }, "meta"},
-      {"meta a list", [](Json& b) { b["meta"] = Json::array(); }, "meta"},
-      {"entry without version", [](Json& b) { b["meta"]["team.json"].erase("version"); }, "team.json"},
-      {"entry null", [](Json& b) { b["meta"]["team.json"] = nullptr; }, "team.json"},
-  });
+  check_refused(repository.snapshot, "snapshot", repository, as_snapshot,
+                {
+                    {"no meta", [](Json& b) { b.erase("meta"); }, "meta"},
+                    {"meta a list", [](Json& b) { b["meta"] = Json::array(); }, "meta"},
+                    {"entry without version", [](Json& b) { b["meta"]["team.json"].erase("version"); }, "team.json"},
+                    {"entry null", [](Json& b) { b["meta"]["team.json"] = nullptr; }, "team.json"},
+                });
 }
 
 TEST_CASE("targets refuses bad targets and delegations, naming the field") {
   SimRepository repository;
   repository.add_target("targets", "a.bin", "hello");
   auto role = [](Json& b) -> Json& { return b["delegations"]["roles"][0]; };
-  check_refused(repository.roles["targets"], "targets", repository, as_targets, {
-      {"no targets", [](Json& b) { b.erase("targets"); }, "targets"},
-      {"targets a list", [](Json& b) { b["targets"] = Json::array(); }, "targets"},
-      {"target without length", [](Json& b) { b["targets"]["a.bin"].erase("length"); }, "length"},
-      {"length negative", [](Json& b) { b["targets"]["a.bin"]["length"] = -1; }, "length"},
-      {"no hashes", [](Json& b) { b["targets"]["a.bin"].erase("hashes"); }, "hashes"},
-      {"empty hashes", [](Json& b) { b["targets"]["a.bin"]["hashes"] = Json::object(); }, "hashes"},
-      {"hash not a string", [](Json& b) { b["targets"]["a.bin"]["hashes"]["sha256"] = 1; }, "sha256"},
-      {"custom not an object", [](Json& b) { b["targets"]["a.bin"]["custom"] = 1; }, "custom"},
-      {"empty path", [](Json& b) { b["targets"][""] = b["targets"]["a.bin"]; }, "targets."},
-      {"delegations without keys", [](Json& b) { b["delegations"].erase("keys"); }, "keys"},
-      {"delegations without roles", [](Json& b) { b["delegations"].erase("roles"); }, "roles"},
-      {"delegations a list", [](Json& b) { b["delegations"] = Json::array(); }, "delegations"},
-      {"role not an object", [&](Json& b) { role(b) = 1; }, "roles[0]"},
-      {"role without name", [&](Json& b) { role(b).erase("name"); }, "name"},
-      {"role named root", [&](Json& b) { role(b)["name"] = "root"; }, "name"},
-      {"role named timestamp", [&](Json& b) { role(b)["name"] = "timestamp"; }, "name"},
-      {"role with an empty name", [&](Json& b) { role(b)["name"] = ""; }, "name"},
-      {"the same name twice", [&](Json& b) { b["delegations"]["roles"].push_back(role(b)); }, "twice"},
-      {"threshold 0", [&](Json& b) { role(b)["threshold"] = 0; }, "threshold"},
-      {"a key id twice", [&](Json& b) { role(b)["keyids"].push_back(role(b)["keyids"][0]); }, "twice"},
-      {"terminating a number", [&](Json& b) { role(b)["terminating"] = 1; }, "terminating"},
-      {"no terminating", [&](Json& b) { role(b).erase("terminating"); }, "terminating"},
-      {"neither paths nor prefixes", [&](Json& b) { role(b).erase("paths"); }, "exactly one"},
-      {"both", [&](Json& b) { role(b)["path_hash_prefixes"] = {"ab"}; }, "exactly one"},
-      {"a path that is a number", [&](Json& b) { role(b)["paths"] = {1}; }, "paths"},
-      {"a prefix that is not hex", [&](Json& b) { role(b).erase("paths"); role(b)["path_hash_prefixes"] = {"xy"}; }, "hex"},
-      {"succinct roles", [](Json& b) { b["delegations"]["succinct_roles"] = Json::object(); }, "succinct_roles"},
-      {"minimum_counter a string", [](Json& b) { b["x-ferry"]["minimum_counter"] = "1"; }, "minimum_counter"},
-  });
+  check_refused(
+      repository.roles["targets"], "targets", repository, as_targets,
+      {
+          {"no targets", [](Json& b) { b.erase("targets"); }, "targets"},
+          {"targets a list", [](Json& b) { b["targets"] = Json::array(); }, "targets"},
+          {"target without length", [](Json& b) { b["targets"]["a.bin"].erase("length"); }, "length"},
+          {"length negative", [](Json& b) { b["targets"]["a.bin"]["length"] = -1; }, "length"},
+          {"no hashes", [](Json& b) { b["targets"]["a.bin"].erase("hashes"); }, "hashes"},
+          {"empty hashes", [](Json& b) { b["targets"]["a.bin"]["hashes"] = Json::object(); }, "hashes"},
+          {"hash not a string", [](Json& b) { b["targets"]["a.bin"]["hashes"]["sha256"] = 1; }, "sha256"},
+          {"custom not an object", [](Json& b) { b["targets"]["a.bin"]["custom"] = 1; }, "custom"},
+          {"empty path", [](Json& b) { b["targets"][""] = b["targets"]["a.bin"]; }, "targets."},
+          {"delegations without keys", [](Json& b) { b["delegations"].erase("keys"); }, "keys"},
+          {"delegations without roles", [](Json& b) { b["delegations"].erase("roles"); }, "roles"},
+          {"delegations a list", [](Json& b) { b["delegations"] = Json::array(); }, "delegations"},
+          {"role not an object", [&](Json& b) { role(b) = 1; }, "roles[0]"},
+          {"role without name", [&](Json& b) { role(b).erase("name"); }, "name"},
+          {"role named root", [&](Json& b) { role(b)["name"] = "root"; }, "name"},
+          {"role named timestamp", [&](Json& b) { role(b)["name"] = "timestamp"; }, "name"},
+          {"role with an empty name", [&](Json& b) { role(b)["name"] = ""; }, "name"},
+          {"the same name twice", [&](Json& b) { b["delegations"]["roles"].push_back(role(b)); }, "twice"},
+          {"threshold 0", [&](Json& b) { role(b)["threshold"] = 0; }, "threshold"},
+          {"a key id twice", [&](Json& b) { role(b)["keyids"].push_back(role(b)["keyids"][0]); }, "twice"},
+          {"terminating a number", [&](Json& b) { role(b)["terminating"] = 1; }, "terminating"},
+          {"no terminating", [&](Json& b) { role(b).erase("terminating"); }, "terminating"},
+          {"neither paths nor prefixes", [&](Json& b) { role(b).erase("paths"); }, "exactly one"},
+          {"both", [&](Json& b) { role(b)["path_hash_prefixes"] = {"ab"}; }, "exactly one"},
+          {"a path that is a number", [&](Json& b) { role(b)["paths"] = {1}; }, "paths"},
+          {"a prefix that is not hex",
+           [&](Json& b) {
+             role(b).erase("paths");
+             role(b)["path_hash_prefixes"] = {"xy"};
+           },
+           "hex"},
+          {"succinct roles", [](Json& b) { b["delegations"]["succinct_roles"] = Json::object(); }, "succinct_roles"},
+          {"minimum_counter a string", [](Json& b) { b["x-ferry"]["minimum_counter"] = "1"; }, "minimum_counter"},
+      });
 }
 
 TEST_CASE("the envelope refuses what is not signed metadata") {
@@ -195,8 +223,18 @@ TEST_CASE("the envelope refuses what is not signed metadata") {
 TEST_CASE("no single wrong type anywhere in any role crashes a parser") {
   SimRepository repository;
   repository.add_target("targets", "a.bin", "hello");
-  const std::vector<Json> replacements = {nullptr, true, -1, 0, "", "x", Json::array(), Json::object(), {1, 2},
-                                          {{"a", 1}}, std::string(100'000, 'x'), 9223372036854775807};
+  const std::vector<Json> replacements = {nullptr,
+                                          true,
+                                          -1,
+                                          0,
+                                          "",
+                                          "x",
+                                          Json::array(),
+                                          Json::object(),
+                                          {1, 2},
+                                          {{"a", 1}},
+                                          std::string(100'000, 'x'),
+                                          9223372036854775807};
   int tried = 0, refused = 0;
   auto mutate = [&](const Json& body, auto parse) {
     Json flat = body.flatten();
@@ -250,7 +288,10 @@ TEST_CASE("keys outside the whitelist are kept as unusable, not as trusted") {
       "S7nInOijQAkcC9CzxQIDAQAB\n"
       "-----END PUBLIC KEY-----\n";
   auto pem = repository.signers["targets"][0].public_key().pem();
-  struct Lie { const char *type, *scheme; std::string text; };
+  struct Lie {
+    const char *type, *scheme;
+    std::string text;
+  };
   const std::vector<Lie> lies = {{"ecdsa", "ecdsa-sha2-nistp256", p384},
                                  {"rsa", "rsassa-pss-sha256", rsa1024},
                                  {"rsa", "rsassa-pss-sha256", pem},

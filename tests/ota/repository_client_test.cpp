@@ -1,15 +1,16 @@
 #include "ota/repository_client.hpp"
 
 #include "tests/support/sim_repository.hpp"
-#include "tests/support/temp_directory.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <fstream>
+#include <set>
 
 using namespace ferry;
 using namespace ferry::ota;
 using namespace std::chrono_literals;
 using ferry::test::SimRepository;
-using ferry::test::TempDirectory;
+using ferry::test::TempDir;
 
 namespace {
 
@@ -46,11 +47,12 @@ struct Device {
   }
   std::vector<std::string> downloaded() {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(downloads.path())) names.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(downloads.path()))
+      names.push_back(entry.path().filename());
     return names;
   }
   SimRepository& repository;
-  TempDirectory directory, downloads;
+  TempDir directory, downloads;
 };
 
 void write(const Path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
@@ -69,7 +71,8 @@ TEST_CASE("a first refresh keeps every file byte for byte under its plain name")
   SimRepository repository;
   Device device(repository);
   REQUIRE(device.refresh());
-  CHECK(repository.requests == std::vector<std::string>{"2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"});
+  CHECK(repository.requests ==
+        std::vector<std::string>{"2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"});
   CHECK(device.file("root.json") == repository.served["1.root.json"]);
   CHECK(device.file("timestamp.json") == repository.served["timestamp.json"]);
   CHECK(device.file("snapshot.json") == repository.served["1.snapshot.json"]);
@@ -413,7 +416,8 @@ TEST_CASE("hashed bins are searched by the digest of the path") {
 
 TEST_CASE("role names become encoded file names") {
   SimRepository repository;
-  for (const std::string name : {"../delegatedrole", "role name[?]", "..", "."}) repository.delegate("targets", name, {"z"});
+  for (const std::string name : {"../delegatedrole", "role name[?]", "..", "."})
+    repository.delegate("targets", name, {"z"});
   repository.publish();
   Device device(repository);
   check_refused(device.find("z"), Errc::not_found, "z");
@@ -476,7 +480,8 @@ TEST_CASE("a target with SHA-512 alone works") {
 
 TEST_CASE("target paths never leave the directory") {
   SimRepository repository;
-  const std::vector<std::string> paths = {"../x", "/etc/ferry-x", "a/../../b", "..", ".", "a\\..\\b", std::string(300, 'n')};
+  const std::vector<std::string> paths = {"../x", "/etc/ferry-x", "a/../../b",          "..",
+                                          ".",    "a\\..\\b",     std::string(300, 'n')};
   for (const auto& path : paths) repository.add_target("targets", path, "bytes of " + path);
   repository.publish();
   Device device(repository);
@@ -495,7 +500,7 @@ TEST_CASE("a symbolic link in the target directory is replaced, not followed") {
   repository.add_target("targets", "a", "the bytes");
   repository.publish();
   Device device(repository);
-  TempDirectory elsewhere;
+  TempDir elsewhere;
   auto victim = elsewhere.path() / "victim";
   for (const std::string content : {"precious", "the bytes"}) {
     write(victim, content);

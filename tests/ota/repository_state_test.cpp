@@ -1,7 +1,7 @@
 #include "ota/attestation.hpp"
 #include "ota/repository_client.hpp"
 #include "ota/repository_writer.hpp"
-#include "tests/support/temp_directory.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -25,11 +25,17 @@ struct House {
   ReleaseEntry entry{.model = "mnist", .version = "1.0.0", .manifest = "{}", .counter = 1, .attestations = {"line\n"}};
 
   RootSpec root_spec(std::int64_t version) const {
-    return {.version = version, .expires = now + root_lifetime, .root = by(root), .timestamp = by(online.timestamp), .snapshot = by(online.snapshot), .targets = by(targets)};
+    return {.version = version,
+            .expires = now + root_lifetime,
+            .root = by(root),
+            .timestamp = by(online.timestamp),
+            .snapshot = by(online.snapshot),
+            .targets = by(targets)};
   }
   std::string root_bytes(std::int64_t version = 1) const { return *write_root(root_spec(version), one(root)); }
   std::string targets_bytes(std::int64_t version = 1) const {
-    return *write_ferry_targets(version, now + targets_lifetime, policy, {*model_delegation("mnist", by(release))}, one(targets));
+    return *write_ferry_targets(version, now + targets_lifetime, policy, {*model_delegation("mnist", by(release))},
+                                one(targets));
   }
   RepositoryState published() const {
     auto state = *accept_root_update({}, root_bytes(), now);
@@ -59,7 +65,7 @@ struct Served : Fetcher {
 
 TEST_CASE("what the server serves, a device trusts, release after release") {
   House house;
-  test::TempDirectory directory;
+  test::TempDir directory;
   Served metadata, blobs;
   auto state = house.published();
   auto device = [&](const std::string& version) -> Result<ReleaseTarget> {
@@ -112,8 +118,11 @@ TEST_CASE("online metadata is renewed when half of its life is spent") {
 TEST_CASE("online keys that root does not name are refused") {
   House house;
   OnlineKeys others{*PrivateKey::generate(), *PrivateKey::generate()};
-  check_refused(sign_online(house.published(), OnlineKeys{others.snapshot, house.online.timestamp}, house.now + 5 * 24h), Errc::bad_input, "snapshot");
-  check_refused(sign_online(house.published(), OnlineKeys{house.online.snapshot, others.timestamp}, house.now), Errc::bad_input, "timestamp");
+  check_refused(
+      sign_online(house.published(), OnlineKeys{others.snapshot, house.online.timestamp}, house.now + 5 * 24h),
+      Errc::bad_input, "snapshot");
+  check_refused(sign_online(house.published(), OnlineKeys{house.online.snapshot, others.timestamp}, house.now),
+                Errc::bad_input, "timestamp");
 }
 
 TEST_CASE("a new role version is exactly one more, in time, signed, in its paths and above its floor") {
@@ -124,7 +133,9 @@ TEST_CASE("a new role version is exactly one more, in time, signed, in its paths
   CHECK(accept_role_update(state, "mnist", first, house.now)->roles == state.roles);  // the same again: nothing happens
   TargetsSpec spec{.version = 2, .expires = house.now + role_lifetime, .minimum_counter = 1};
   auto signed_by = [&](const PrivateKey& key) { return *write_targets(spec, one(key)); };
-  auto update = [&](const std::string& bytes, const std::string& role = "mnist") { return accept_role_update(state, role, bytes, house.now); };
+  auto update = [&](const std::string& bytes, const std::string& role = "mnist") {
+    return accept_role_update(state, role, bytes, house.now);
+  };
   REQUIRE(update(signed_by(house.release)));
   check_refused(update(signed_by(house.gate)), Errc::bad_signature, "mnist");
   check_refused(update(signed_by(house.release), "other"), Errc::denied, "does not delegate");
@@ -143,7 +154,10 @@ TEST_CASE("a new role version is exactly one more, in time, signed, in its paths
   spec.minimum_counter.reset();
   check_refused(update(signed_by(house.release)), Errc::rollback_refused, "minimum_counter");
   spec.minimum_counter = 1;
-  spec.targets = {{.path = "other/1.0.0/manifest.json", .length_bytes = 1, .sha256 = sha256("x"), .custom_json = R"({"release_counter":1,"attestations":[]})"}};
+  spec.targets = {{.path = "other/1.0.0/manifest.json",
+                   .length_bytes = 1,
+                   .sha256 = sha256("x"),
+                   .custom_json = R"({"release_counter":1,"attestations":[]})"}};
   check_refused(update(signed_by(house.release)), Errc::denied, "outside");
   spec.targets[0].path = "mnist/1.0.0/manifest.json";
   CHECK(update(signed_by(house.release)));
@@ -157,9 +171,12 @@ TEST_CASE("a new root or targets is exactly one more and signed by its owners") 
   auto state = house.published();
   CHECK(accept_root_update(state, house.root_bytes(2), house.now));
   check_refused(accept_root_update(state, house.root_bytes(3), house.now), Errc::conflict, "expected 2");
-  check_refused(accept_root_update(state, *write_root(house.root_spec(1), one(house.root)), house.now), Errc::rollback_refused, "not newer");
-  check_refused(accept_root_update(state, *write_root(house.root_spec(2), one(house.targets)), house.now), Errc::bad_signature, "root");
-  check_refused(accept_root_update({}, *write_root(house.root_spec(1), one(house.targets)), house.now), Errc::bad_signature, "root");
+  check_refused(accept_root_update(state, *write_root(house.root_spec(1), one(house.root)), house.now),
+                Errc::rollback_refused, "not newer");
+  check_refused(accept_root_update(state, *write_root(house.root_spec(2), one(house.targets)), house.now),
+                Errc::bad_signature, "root");
+  check_refused(accept_root_update({}, *write_root(house.root_spec(1), one(house.targets)), house.now),
+                Errc::bad_signature, "root");
   auto expired = house.root_spec(2);
   expired.expires = house.now;
   check_refused(accept_root_update(state, *write_root(expired, one(house.root)), house.now), Errc::expired, "root");
@@ -167,8 +184,12 @@ TEST_CASE("a new root or targets is exactly one more and signed by its owners") 
   CHECK(accept_targets_update(state, house.targets_bytes(2), house.now));
   check_refused(accept_targets_update(state, house.targets_bytes(3), house.now), Errc::conflict, "expected 2");
   check_refused(accept_targets_update({}, house.targets_bytes(), house.now), Errc::conflict, "root");
-  check_refused(accept_targets_update(state, *write_ferry_targets(2, house.now + 1h, house.policy, {}, one(house.release)), house.now), Errc::bad_signature, "targets");
-  check_refused(accept_targets_update(state, *write_ferry_targets(2, house.now, house.policy, {}, one(house.targets)), house.now), Errc::expired, "targets");
+  check_refused(accept_targets_update(
+                    state, *write_ferry_targets(2, house.now + 1h, house.policy, {}, one(house.release)), house.now),
+                Errc::bad_signature, "targets");
+  check_refused(
+      accept_targets_update(state, *write_ferry_targets(2, house.now, house.policy, {}, one(house.targets)), house.now),
+      Errc::expired, "targets");
 }
 
 TEST_CASE("a role whose delegation is gone or has other keys stays listed, and cannot be updated by the old key") {
@@ -179,12 +200,16 @@ TEST_CASE("a role whose delegation is gone or has other keys stays listed, and c
   house.entry.version = "1.1.0";
   auto by_old_key = *add_release(first, house.entry, one(house.release), house.now);
   auto by_new_key = *add_release(first, house.entry, one(house.gate), house.now);
-  auto without = *accept_targets_update(state, *write_ferry_targets(2, house.now + 1h, house.policy, {}, one(house.targets)), house.now);
+  auto without = *accept_targets_update(
+      state, *write_ferry_targets(2, house.now + 1h, house.policy, {}, one(house.targets)), house.now);
   CHECK(without.roles.at("mnist") == first);
   check_refused(accept_role_update(without, "mnist", by_old_key, house.now), Errc::denied, "does not delegate");
   CHECK(parse_snapshot(sign_online(without, house.online, house.now)->snapshot)->files.contains("mnist.json"));
-  auto rotated = *accept_targets_update(
-      state, *write_ferry_targets(2, house.now + 1h, house.policy, {*model_delegation("mnist", by(house.gate))}, one(house.targets)), house.now);
+  auto rotated =
+      *accept_targets_update(state,
+                             *write_ferry_targets(2, house.now + 1h, house.policy,
+                                                  {*model_delegation("mnist", by(house.gate))}, one(house.targets)),
+                             house.now);
   check_refused(accept_role_update(rotated, "mnist", by_old_key, house.now), Errc::bad_signature, "mnist");
   CHECK(accept_role_update(rotated, "mnist", by_new_key, house.now));
 }

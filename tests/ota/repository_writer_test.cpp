@@ -2,7 +2,7 @@
 
 #include "ota/attestation.hpp"
 #include "ota/repository_client.hpp"
-#include "tests/support/temp_directory.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -21,7 +21,12 @@ RoleSigners by(const PrivateKey& key) { return {.keys = {key.public_key()}, .thr
 
 TEST_CASE("a root is written that its own reader trusts, in the layout of the format") {
   auto root = *PrivateKey::generate(), online = *PrivateKey::generate();
-  RootSpec spec{.version = 1, .expires = now + root_lifetime, .root = by(root), .timestamp = by(online), .snapshot = by(online), .targets = by(root)};
+  RootSpec spec{.version = 1,
+                .expires = now + root_lifetime,
+                .root = by(root),
+                .timestamp = by(online),
+                .snapshot = by(online),
+                .targets = by(root)};
   auto bytes = write_root(spec, one(root));
   REQUIRE(bytes);
   auto read = parse_root(*bytes);
@@ -64,7 +69,8 @@ TEST_CASE("a k-of-n role is signed by each holder in turn") {
 
 TEST_CASE("releases are added to a model's role and everything else stays") {
   auto key = *PrivateKey::generate();
-  ReleaseEntry release{.model = "mnist", .version = "1.0.0", .manifest = "{}", .counter = 1, .attestations = {"line\n"}};
+  ReleaseEntry release{
+      .model = "mnist", .version = "1.0.0", .manifest = "{}", .counter = 1, .attestations = {"line\n"}};
   auto first = add_release("", release, one(key), now);
   REQUIRE(first);
   auto read = *parse_targets(*first);

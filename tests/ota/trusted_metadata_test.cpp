@@ -43,7 +43,8 @@ TEST_CASE("thresholds count distinct keys") {
     repository.publish_root();
     auto trusted = TrustedMetadata::from_root(repository.served["2.root.json"], repository.now);
     REQUIRE(trusted);
-    check_refused(trusted->update_timestamp(document.dump()), Errc::bad_signature, "signed by 1 trusted keys, expected 2");
+    check_refused(trusted->update_timestamp(document.dump()), Errc::bad_signature,
+                  "signed by 1 trusted keys, expected 2");
   }
   SECTION("one key under two key ids: counted once") {
     // An unknown member changes the digest, so the same key has a second, correct id.
@@ -118,8 +119,12 @@ TEST_CASE("a new root is one version on, signed by the old keys and its own") {
     repository.signers["root"] = std::move(signers);
     return repository.sign(repository.root, "root");
   };
-  SECTION("the same version again") { check_refused(trusted.update_root(next(1, {old_key})), Errc::rollback_refused, "version is 1, expected 2"); }
-  SECTION("a version skipped") { check_refused(trusted.update_root(next(3, {old_key})), Errc::rollback_refused, "version is 3, expected 2"); }
+  SECTION("the same version again") {
+    check_refused(trusted.update_root(next(1, {old_key})), Errc::rollback_refused, "version is 1, expected 2");
+  }
+  SECTION("a version skipped") {
+    check_refused(trusted.update_root(next(3, {old_key})), Errc::rollback_refused, "version is 3, expected 2");
+  }
   SECTION("rotation") {
     repository.root["roles"]["root"]["keyids"] = Json::array();
     SimRepository::trust(repository.root, "root", new_key);
@@ -168,11 +173,13 @@ TEST_CASE("a timestamp never goes back") {
   REQUIRE(trusted.load_timestamp(repository.served["timestamp.json"]));  // version 2, snapshot 2
   repository.timestamp["version"] = 1;
   repository.serve_timestamp();
-  check_refused(trusted.update_timestamp(repository.served["timestamp.json"]), Errc::rollback_refused, "timestamp: version is 1");
+  check_refused(trusted.update_timestamp(repository.served["timestamp.json"]), Errc::rollback_refused,
+                "timestamp: version is 1");
   repository.timestamp["version"] = 3;
   repository.timestamp["meta"]["snapshot.json"]["version"] = 1;
   repository.serve_timestamp();
-  check_refused(trusted.update_timestamp(repository.served["timestamp.json"]), Errc::rollback_refused, "snapshot.json.version is 1");
+  check_refused(trusted.update_timestamp(repository.served["timestamp.json"]), Errc::rollback_refused,
+                "snapshot.json.version is 1");
   CHECK(trusted.timestamp()->version == 2);
 }
 
@@ -186,7 +193,8 @@ TEST_CASE("the same timestamp again changes nothing, but an expired one carries 
   check_refused(later.update_snapshot(snapshot), Errc::expired, "timestamp: expired");
   REQUIRE(later.load_snapshot(snapshot));
   CHECK_FALSE(later.snapshot_is_current());
-  check_refused(later.update_targets(repository.served["1.targets.json"], "targets", "root"), Errc::expired, "timestamp");
+  check_refused(later.update_targets(repository.served["1.targets.json"], "targets", "root"), Errc::expired,
+                "timestamp");
 }
 
 TEST_CASE("a snapshot must be the one the timestamp lists") {
@@ -247,7 +255,8 @@ TEST_CASE("targets metadata is refused for the same reasons at both levels") {
     auto attempt = [&] {
       auto trusted = up_to_snapshot(repository);
       if (role == "team") REQUIRE(trusted.update_targets(repository.served["1.targets.json"], "targets", "root"));
-      return trusted.update_targets(repository.served[repository.roles[role]["version"].dump() + "." + role + ".json"], role, delegator);
+      return trusted.update_targets(repository.served[repository.roles[role]["version"].dump() + "." + role + ".json"],
+                                    role, delegator);
     };
     auto& body = repository.roles[role];
     auto& listed = repository.snapshot["meta"][role + ".json"];
@@ -337,7 +346,8 @@ TEST_CASE("a role trusted by one delegator is not trusted by another") {
   REQUIRE(trusted.update_targets(repository.served["1.targets.json"], "targets", "root"));
   REQUIRE(trusted.update_targets(repository.served["1.left.json"], "left", "targets"));
   REQUIRE(trusted.update_targets(repository.served["1.right.json"], "right", "targets"));
-  check_refused(trusted.update_targets(repository.served["1.shared.json"], "shared", "left"), Errc::bad_signature, "shared");
+  check_refused(trusted.update_targets(repository.served["1.shared.json"], "shared", "left"), Errc::bad_signature,
+                "shared");
   REQUIRE(trusted.update_targets(repository.served["1.shared.json"], "shared", "right"));
   CHECK(trusted.targets("shared", "left") == nullptr);
   CHECK(trusted.targets("shared", "right") != nullptr);

@@ -1,4 +1,5 @@
-// A TUF repository in memory that can also lie: metadata is kept as editable JSON, signed with real keys, served as files.
+// A TUF repository in memory that can also lie: metadata is kept as editable JSON, signed with real keys, served as
+// files.
 #pragma once
 #include "common/bytes.hpp"
 #include "common/canonical_json.hpp"
@@ -74,7 +75,8 @@ class SimRepository : public ota::Fetcher {
     entry["length"] = bytes.size();
     entry["hashes"]["sha256"] = sha256(bytes).hex();
     roles[role]["targets"][path] = entry;
-    ota::TargetFile file{.path = path, .length_bytes = bytes.size(), .hashes = {{"sha256", sha256(bytes).hex()}}, .custom_json = {}};
+    ota::TargetFile file{
+        .path = path, .length_bytes = bytes.size(), .hashes = {{"sha256", sha256(bytes).hex()}}, .custom_json = {}};
     if (!serve) return;
     for (bool consistent : {true, false}) targets_served[*ota::target_url_path(file, consistent)] = bytes;
   }
