@@ -160,10 +160,11 @@ asio::awaitable<void> Server::State::accept(Listener& listener) {
 }
 
 void Server::State::admit(Listener& listener, Socket socket, IoThread& thread) {
-  const std::size_t present = parts.count();
+  const std::size_t present = parts.connections.load();
   if (parts.draining || present >= parts.limits.connections_max + refused_connections_max) return;
   const bool refuse = present >= parts.limits.connections_max;
-  parts.opened();
+  parts.connections.fetch_add(1);
+  parts.began();
   auto hand_over = [&thread, refuse, socket = std::move(socket), tls = listener.current_tls()]() mutable {
     thread.adopt(std::move(socket), std::move(tls), refuse);
   };
@@ -201,9 +202,11 @@ Result<> Server::start() {
     }
   }
   state.parts.pool = std::make_unique<asio::thread_pool>(static_cast<std::size_t>(std::max(1, state.parts.limits.blocking_threads)));
-  for (const auto& listener : state.listeners)
-    asio::co_spawn(io(), state.accept(*listener),
-                   asio::bind_cancellation_slot(listener->stop.slot(), [](std::exception_ptr) {}));
+  for (const auto& listener : state.listeners) {
+    state.parts.began();
+    auto ended = [&state](std::exception_ptr) { state.parts.ended(); };
+    asio::co_spawn(io(), state.accept(*listener), asio::bind_cancellation_slot(listener->stop.slot(), std::move(ended)));
+  }
   state.running = true;
   for (const auto& thread : state.threads) thread->start();
   return {};

@@ -21,15 +21,15 @@ Duration tick_for(const ServerLimits& limits) {
 
 }  // namespace
 
-void ServerParts::closed() {
-  if (connections_.fetch_sub(1) != 1) return;
-  std::lock_guard lock(mutex_);
+void ServerParts::ended() {
+  std::lock_guard lock(mutex_);  // held over the count: the waiter may destroy this object once it sees zero
+  if (coroutines_.fetch_sub(1) != 1) return;
   none_left_.notify_all();
 }
 
 bool ServerParts::wait_until_none(Duration limit) {
   std::unique_lock lock(mutex_);
-  return none_left_.wait_for(lock, limit, [&] { return connections_.load() == 0; });
+  return none_left_.wait_for(lock, limit, [&] { return coroutines_.load() == 0; });
 }
 
 IoThread::IoThread(ServerParts& parts)
@@ -75,7 +75,8 @@ void IoThread::adopt(Socket socket, std::shared_ptr<SSL_CTX> tls, bool refuse) {
   auto finished = [this, session](std::exception_ptr) {
     sessions_.erase(session.get());
     session->close();
-    parts_.closed();
+    parts_.connections.fetch_sub(1);
+    parts_.ended();
   };
   boost::asio::co_spawn(context_, session->run(),
                         boost::asio::bind_cancellation_slot(session->cancel_slot(), std::move(finished)));

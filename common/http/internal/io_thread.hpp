@@ -30,14 +30,16 @@ struct ServerParts {
   // Jobs of Route::blocking and file work; set while the server runs.
   std::unique_ptr<boost::asio::thread_pool> pool;
 
-  std::size_t count() const { return connections_.load(std::memory_order_relaxed); }
-  void opened() { connections_.fetch_add(1); }
-  void closed();
+  // Every coroutine of the server is counted here, so that stop() can wait for the last.
+  void began() { coroutines_.fetch_add(1); }
+  void ended();
   bool wait_until_none(Duration limit);  // false: some are left
 
+  std::atomic<std::size_t> connections{0};
+
  private:
-  std::atomic<std::size_t> connections_{0};
-  std::mutex mutex_;  // pairs closed() with wait_until_none()
+  std::atomic<std::size_t> coroutines_{0};
+  std::mutex mutex_;  // pairs ended() with wait_until_none()
   std::condition_variable none_left_;
 };
 
