@@ -2,6 +2,7 @@
 #include "agent/agent.hpp"
 
 #include "agent/poll_loop.hpp"
+#include "agent/telemetry_link.hpp"
 #include "agent/update_driver.hpp"
 
 namespace ferry::agent {
@@ -78,12 +79,16 @@ Result<std::unique_ptr<Database>> open_spool(const DataTree& data, Log& log) {
   return open_sqlite(data.spool());
 }
 
-void complete_status(Json& document, Activator& activator, EventSpool& spool) {
+void complete_status(Json& document, Activator& activator, EventSpool& spool, TelemetryLink& telemetry) {
   for (auto& model : document["models"])
     if (model["active"].is_object()) model["active"]["state"] = activator.serving_state(model["model"].get<std::string>());
   if (auto counts = spool.counts()) {
     document["spool"]["events"] = counts->events;
     document["spool"]["dropped"] = counts->dropped;
+  }
+  if (auto counts = telemetry.counts()) {
+    document["spool"]["windows"] = counts->windows;
+    document["spool"]["dropped"] = document["spool"]["dropped"].get<std::uint64_t>() + counts->dropped;
   }
 }
 
@@ -105,6 +110,7 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   TRY(auto database, open_spool(data, log));
   TRY(auto spool, EventSpool::open(*database));
   StatusBoard status(identity.device, boot);
+  TRY(auto telemetry, TelemetryLink::open(identity, boot, *database, ports.clock, log));
 
   // Applications are served from here; it never waits for the server.
   ServingOptions serving_options;
@@ -114,9 +120,10 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   serving_options.boot = boot;
   serving_options.http_address = config.api_address;
   serving_options.http_port = config.api_port;
+  serving_options.observer = telemetry.get();
   serving_options.status = [&status] { return status.document(); };
   auto serving = ports.make_serving(std::move(serving_options));
-  status.on_read([&](Json& document) { complete_status(document, *serving, *spool); });
+  status.on_read([&](Json& document) { complete_status(document, *serving, *spool, *telemetry); });
 
   HttpClientFactory make_client = [data]() -> Result<std::unique_ptr<HttpClient>> {
     TRY(auto tls, device_tls(data));
@@ -130,8 +137,11 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
                            ports.clock, ports.random, log};
   Fleet fleet(data, driver_ports);
   PollPorts poll_ports{make_client, [&] { return serving->hardware_profile(); },
-                       [&](const Assignment& assignment) { fleet.assign(assignment); },
-                       {&reporter}, status, ports.clock, ports.random, log};
+                       [&](const Assignment& assignment) {
+                         telemetry->set_interval(assignment.telemetry_interval);
+                         fleet.assign(assignment);
+                       },
+                       {&reporter, telemetry.get()}, status, ports.clock, ports.random, log};
   PollLoop poll(identity, data, std::move(poll_ports));
   poll_wake = &poll;
 
@@ -153,6 +163,7 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   poll.stop();       // no more assignments
   fleet.stop();      // journals say where to go on
   serving->close();  // drains requests, stops workers
+  if (auto kept = telemetry->close_window(); !kept) log.warn("telemetry window lost", {{"error", kept.error().context}});
   remove_run_file(data);
   return ended;
 }

@@ -9,7 +9,8 @@ namespace ferry::agent {
 
 PollLoop::PollLoop(Identity identity, DataTree data, PollPorts ports, PollLimits limits)
     : identity_(std::move(identity)), data_(std::move(data)), ports_(std::move(ports)), limits_(limits),
-      sleeper_(ports_.clock), backoff_(limits.backoff_first, limits.backoff_max) {}
+      sleeper_(ports_.clock), backoff_(limits.backoff_first, limits.backoff_max),
+      upload_backoff_(limits.backoff_first, limits.backoff_max) {}
 
 PollLoop::~PollLoop() { stop(); }
 
@@ -29,36 +30,62 @@ void PollLoop::stop() {
 }
 
 Duration PollLoop::round() {
-  auto now = ports_.clock.monotonic();
-  if (now >= not_before_) {
-    auto done = exchange(now >= next_check_in_);
-    now = ports_.clock.monotonic();
-    if (done) {
+  if (ports_.clock.monotonic() >= std::max(next_check_in_, not_before_)) {
+    if (auto done = talk(); done) {
       backoff_.reset();
     } else if (done.error().code != Errc::cancelled) {
-      Duration wait = backoff_.next(ports_.random, http_ ? http_->take_retry_after() : Duration{0});
-      not_before_ = now + wait;
+      not_before_ = put_off(backoff_, done.error());
       ports_.status.set_contact(false, 0);
-      ports_.log.warn("server not reached", {{"error", done.error().context}, {"again_in_ms", wait.count()}});
     }
   }
-  auto next = std::max(next_check_in_, not_before_);
-  if (not_before_ <= now && next_check_in_ <= now) next = now + limits_.poll_min;
-  return std::chrono::duration_cast<Duration>(std::max(next - now, std::chrono::nanoseconds{1'000'000}));
+  // Trouble with an upload does not keep the device from its assignments; trouble with the server stops both.
+  if (ports_.clock.monotonic() >= std::max(uploads_not_before_, not_before_)) {
+    if (auto done = upload(); done)
+      upload_backoff_.reset();
+    else if (done.error().code != Errc::cancelled)
+      uploads_not_before_ = put_off(upload_backoff_, done.error());
+  }
+  auto now = ports_.clock.monotonic();
+  auto uploads = std::chrono::nanoseconds::max();
+  for (const Uploader* uploader : ports_.uploaders) uploads = std::min<std::chrono::nanoseconds>(uploads, now + uploader->due_in());
+  auto next = std::min(std::max(next_check_in_, not_before_), std::max({uploads, uploads_not_before_, not_before_}));
+  return std::chrono::ceil<Duration>(std::max<std::chrono::nanoseconds>(next - now, limits_.round_min));
 }
 
-Result<> PollLoop::exchange(bool check_in_due) {
+std::chrono::nanoseconds PollLoop::put_off(ota::Backoff& backoff, const Error& error) {
+  Duration wait = backoff.next(ports_.random, http_ ? http_->take_retry_after() : Duration{0});
+  ports_.log.warn("server not reached", {{"error", error.context}, {"again_in_ms", wait.count()}});
+  return ports_.clock.monotonic() + wait;
+}
+
+Result<> PollLoop::connect() {
   if (!http_) {
     TRY(auto client, ports_.make_client());
     http_ = std::make_unique<WatchedClient>(std::move(client), cancel_);
   }
   (void)http_->take_retry_after();
+  return {};
+}
+
+Result<> PollLoop::talk() {
+  TRY_VOID(connect());
   if (!profile_sent_) TRY_VOID(put_profile());
-  for (Uploader* uploader : ports_.uploaders) TRY_VOID(uploader->upload(*http_));
-  if (!check_in_due) return {};
   TRY_VOID(check_in());
   ports_.status.set_contact(true, to_unix_ms(ports_.clock.now()));
   renew();
+  return {};
+}
+
+// Each gets its turn; the first error is the round's.
+Result<> PollLoop::upload() {
+  TRY_VOID(connect());
+  std::optional<Error> first;
+  for (Uploader* uploader : ports_.uploaders) {
+    auto done = uploader->upload(*http_);
+    if (!done && !first) first = std::move(done).error();
+    if (first && (first->code == Errc::unreachable || first->code == Errc::timeout || first->code == Errc::cancelled)) break;
+  }
+  if (first) return std::move(*first);
   return {};
 }
 

@@ -14,6 +14,7 @@ struct PollLimits {
   Duration poll_default{std::chrono::seconds{60}};    // when the server names no Ferry-Poll-After
   Duration poll_min{std::chrono::milliseconds{200}};
   Duration poll_max{std::chrono::hours{24}};
+  Duration round_min{std::chrono::milliseconds{20}};  // between two rounds nobody asked for
   double jitter_share = 0.1;                          // of the interval, added; the server jitters per device already
   Duration backoff_first{std::chrono::seconds{1}};
   Duration backoff_max{std::chrono::minutes{10}};
@@ -45,7 +46,10 @@ class PollLoop {
   Duration round();
 
  private:
-  Result<> exchange(bool check_in_due);
+  Result<> connect();
+  Result<> talk();
+  Result<> upload();
+  std::chrono::nanoseconds put_off(ota::Backoff& backoff, const Error& error);
   Result<> put_profile();
   Result<> check_in();
   void renew();
@@ -56,11 +60,13 @@ class PollLoop {
   PollLimits limits_;
   Sleeper sleeper_;
   ota::Backoff backoff_;
+  ota::Backoff upload_backoff_;
   std::unique_ptr<WatchedClient> http_;
   std::string etag_;
   bool profile_sent_ = false;
   std::chrono::nanoseconds next_check_in_{0};
   std::chrono::nanoseconds not_before_{0};            // back-off in force until then
+  std::chrono::nanoseconds uploads_not_before_{0};
   std::atomic<bool> cancel_{false};
   std::thread thread_;
 };

@@ -12,6 +12,8 @@ class Uploader {
   // Sends what is waiting, in bounded batches, until nothing is left. Errors as HttpClient's and error_from_status:
   // the poll loop backs off. What the server will never take is dropped, logged, and is no error.
   virtual Result<> upload(HttpClient& http) = 0;
+  // How long until it wants to be called again without being woken.
+  virtual Duration due_in() const { return std::chrono::hours{24}; }
 };
 
 class Reporter final : public Uploader {

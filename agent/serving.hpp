@@ -29,6 +29,11 @@ class InferenceObserver {
   virtual ~InferenceObserver() = default;
   virtual void on_inference(const InferenceSample& sample) = 0;
   virtual void on_label(const LabelSample& sample) = 0;
+  // Now and then, for the active release.
+  virtual void on_worker_memory(const SlotContents& release, std::uint64_t bytes) {
+    static_cast<void>(release);
+    static_cast<void>(bytes);
+  }
 };
 
 struct ServingOptions {

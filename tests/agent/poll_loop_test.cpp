@@ -170,3 +170,13 @@ TEST_CASE("the thread stops at once while it waits for the next check-in") {
   CHECK(world.assignments.size() == 1);
   world.loop->stop();
 }
+
+TEST_CASE("uploads in trouble do not keep the device from its assignments") {
+  World world;
+  REQUIRE(world.spool->append(Json{{"kind", "update"}, {"at_ms", 1}}));
+  world.routes["/device/v1/events"] = [](const ScriptedRequest&) { return ScriptedAnswer{500, "", "{}", {}, {}}; };
+  for (int round = 0; round < 100 && world.asked("/device/v1/assignment") < 5; ++round) world.clock.advance(world.loop->round());
+  CHECK(world.asked("/device/v1/assignment") == 5);
+  CHECK(world.status.document()["connected"] == true);
+  CHECK(world.spool->counts()->events == 1);
+}
