@@ -4,13 +4,6 @@
 namespace ferry::agent {
 namespace {
 
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
-
 Json event_of(const std::string& model, const ota::Report& report) {
   bool lost = report.state == ota::ReportState::slot_lost;
   Json event{{"at_ms", report.at_ms},     {"kind", lost ? "alarm" : "update"},
