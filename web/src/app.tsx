@@ -1,0 +1,90 @@
+// The frame around every screen: header with navigation and the live mark, and the choice of a screen by path.
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { LiveMark } from "./components/live-mark";
+import { location, match } from "./state/router";
+import { session, signOut } from "./state/session";
+import { startLive } from "./state/live";
+import { DeviceScreen } from "./screens/device";
+import { DevicesScreen } from "./screens/devices";
+import { NotFoundScreen } from "./screens/not-found";
+import { OverviewScreen } from "./screens/overview";
+import { ReleaseScreen } from "./screens/release";
+import { ReleasesScreen } from "./screens/releases";
+import { RolloutScreen } from "./screens/rollout";
+import { RolloutsScreen } from "./screens/rollouts";
+import { SignInScreen } from "./screens/sign-in";
+import { TelemetryScreen } from "./screens/telemetry";
+
+const screens: { pattern: string; show: (parameters: Record<string, string>) => ComponentChildren }[] = [
+  { pattern: "/", show: () => <OverviewScreen /> },
+  { pattern: "/devices", show: () => <DevicesScreen /> },
+  { pattern: "/devices/:id", show: (p) => <DeviceScreen id={p["id"]!} /> },
+  { pattern: "/releases", show: () => <ReleasesScreen /> },
+  { pattern: "/releases/:model/:version", show: (p) => <ReleaseScreen model={p["model"]!} version={p["version"]!} /> },
+  { pattern: "/rollouts", show: () => <RolloutsScreen /> },
+  { pattern: "/rollouts/:id", show: (p) => <RolloutScreen id={p["id"]!} /> },
+  { pattern: "/telemetry", show: () => <TelemetryScreen /> },
+];
+
+const navigation = [
+  { href: "/", label: "Overview" },
+  { href: "/devices", label: "Devices" },
+  { href: "/releases", label: "Releases" },
+  { href: "/rollouts", label: "Rollouts" },
+  { href: "/telemetry", label: "Telemetry" },
+];
+
+function current(path: string): ComponentChildren {
+  for (const { pattern, show } of screens) {
+    const parameters = match(pattern, path);
+    if (parameters) return show(parameters);
+  }
+  return <NotFoundScreen />;
+}
+
+function Navigation({ path }: { path: string }) {
+  return (
+    <nav aria-label="Main">
+      {navigation.map(({ href, label }) => {
+        const here = href === "/" ? path === "/" : path.startsWith(href);
+        return (
+          <a key={href} href={href} class="nav-link" aria-current={here ? "page" : undefined}>
+            {label}
+          </a>
+        );
+      })}
+    </nav>
+  );
+}
+
+function Frame() {
+  useEffect(startLive, []);
+  const path = location.value.path;
+  const main = useRef<HTMLElement>(null);
+  const first = useRef(true);
+  useEffect(() => {
+    // A new page begins at its start for the keyboard and the screen reader too.
+    if (!first.current) main.current?.focus();
+    first.current = false;
+  }, [path]);
+  return (
+    <>
+      <a class="skip" href="#main">Skip to content</a>
+      <header class="bar">
+        <a class="brand" href="/"><img src="/icon.svg" alt="" width="24" height="24" /> Ferry</a>
+        <Navigation path={path} />
+        <span class="spring" />
+        <LiveMark />
+        <span class="who">{session.value?.name} <span class="dim">({session.value?.role})</span></span>
+        <button type="button" class="quiet" onClick={() => void signOut()}>Sign out</button>
+      </header>
+      <main id="main" ref={main} tabIndex={-1}>{current(path)}</main>
+    </>
+  );
+}
+
+export function App() {
+  if (session.value === undefined) return <p class="loading" role="status">Loading…</p>;
+  return session.value ? <Frame /> : <SignInScreen />;
+}

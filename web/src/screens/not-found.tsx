@@ -1,0 +1,8 @@
+export function NotFoundScreen() {
+  return (
+    <div class="page">
+      <h1>Not here</h1>
+      <p>This page does not exist, or the object was removed. <a href="/">Back to the overview</a></p>
+    </div>
+  );
+}

@@ -1,0 +1,75 @@
+import type { List, ReleaseTelemetry, SeriesPoint, Telemetry } from "../api/types";
+import { Lines } from "../charts/lines";
+import { Card } from "../components/card";
+import { Empty, Loaded } from "../components/notes";
+import { Table } from "../components/table";
+import { bytes, count, microseconds, percent } from "../state/format";
+import { location, setQuery } from "../state/router";
+import { useResource } from "../state/resource";
+
+const windows: [string, string][] = [["3600", "last hour"], ["86400", "last day"], ["604800", "last week"]];
+
+function lines(releases: ReleaseTelemetry[], value: (point: SeriesPoint) => number, useful: (point: SeriesPoint) => boolean) {
+  return releases
+    .map((r) => ({ label: r.version, points: r.series.filter(useful).map((p) => ({ at_ms: p.at_ms, value: value(p) })) }))
+    .filter((line) => line.points.length > 0);
+}
+
+function Model({ model, window }: { model: string; window: string }) {
+  const telemetry = useResource<Telemetry>(`/telemetry?model=${encodeURIComponent(model)}&window_s=${window}`, ["overview"]);
+  return (
+    <Loaded resource={telemetry}>
+      {(t) => t.releases.length === 0 ? <Empty>No telemetry in this time.</Empty> : (
+        <div class="columns">
+          <Card title="By release" wide>
+            <Table caption="Telemetry by release" rows={t.releases} rowKey={(r) => r.version} columns={[
+              { title: "Release", cell: (r) => <a href={`/releases/${encodeURIComponent(model)}/${encodeURIComponent(r.version)}`}>{r.version}</a> },
+              { title: "Devices", cell: (r) => count(r.devices), numeric: true },
+              { title: "Inferences", cell: (r) => count(r.count), numeric: true },
+              { title: "Errors", cell: (r) => count(r.errors), numeric: true },
+              { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
+              { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
+              { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
+              { title: "Accuracy", cell: (r) => <>{percent(r.accuracy_ppm)} <span class="dim">of {count(r.labelled)}</span></>, numeric: true },
+              { title: "Worker memory", cell: (r) => (r.worker_memory_bytes > 0 ? bytes(r.worker_memory_bytes) : "–"), numeric: true },
+            ]} />
+          </Card>
+          <Card title="Latency p99"><Lines title="p99 over time" unit={microseconds} lines={lines(t.releases, (p) => p.p99_us, (p) => p.count > 0)} /></Card>
+          <Card title="Accuracy"><Lines title="Labelled accuracy over time" unit={(v) => `${v.toFixed(0)} %`} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>
+        </div>
+      )}
+    </Loaded>
+  );
+}
+
+export function TelemetryScreen() {
+  const models = useResource<List<{ model: string }>>("/models", ["releases"]);
+  const query = location.value.query;
+  const window = query.get("window") ?? "3600";
+  return (
+    <div class="page">
+      <h1>Telemetry</h1>
+      <Loaded resource={models}>
+        {(list) => {
+          const model = query.get("model") ?? list.items[0]?.model;
+          if (!model) return <Empty>No model is published yet.</Empty>;
+          return (
+            <>
+              <form class="filters" onSubmit={(event) => event.preventDefault()}>
+                <label for="model">Model</label>
+                <select id="model" value={model} onChange={(event) => setQuery("model", (event.target as HTMLSelectElement).value)}>
+                  {list.items.map((m) => <option key={m.model} value={m.model}>{m.model}</option>)}
+                </select>
+                <label for="window">Time</label>
+                <select id="window" value={window} onChange={(event) => setQuery("window", (event.target as HTMLSelectElement).value)}>
+                  {windows.map(([value, label]) => <option key={value} value={value}>{label}</option>)}
+                </select>
+              </form>
+              <Model model={model} window={window} />
+            </>
+          );
+        }}
+      </Loaded>
+    </div>
+  );
+}
