@@ -1,0 +1,25 @@
+// Starting the ferry-worker program: descriptors, environment, signals.
+#pragma once
+#include "common/file.hpp"
+
+#include <string_view>
+#include <sys/types.h>
+
+namespace ferry::agent {
+
+struct SpawnedWorker {
+  pid_t pid = -1;
+  FileDescriptor socket;    // our end, non-blocking
+  FileDescriptor errors;    // its stderr, non-blocking
+};
+
+// Call it on a thread that lives as long as the worker shall: the worker dies with the thread that made it
+// (PR_SET_PDEATHSIG). The worker inherits the three standard descriptors and its socket, nothing else, and of the
+// environment only what sanitizers and the loader need.
+Result<SpawnedWorker> spawn_worker(const Path& program, const Path& runtime_library);
+
+// How often the kernel's out-of-memory killer has struck on this machine (/proc/vmstat); 0 when unknown.
+std::uint64_t read_oom_kills();
+std::uint64_t parse_oom_kills(std::string_view vmstat);
+
+}  // namespace ferry::agent
