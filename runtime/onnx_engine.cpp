@@ -334,7 +334,8 @@ Result<std::unique_ptr<Engine>> open_onnx_engine(const Path& library) {
                                         " or newer"};
   }
   Owned<OrtEnv> env(api.ort->ReleaseEnv);
-  TRY_VOID(check(api, api.ort->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "ferry", env.out()), "runtime", ""));
+  // Errors come back as statuses; a second telling on stderr would only fill the log.
+  TRY_VOID(check(api, api.ort->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "ferry", env.out()), "runtime", ""));
   return std::unique_ptr<Engine>(std::make_unique<OnnxEngine>(std::move(api), std::move(env)));
 }
 

@@ -93,7 +93,7 @@ TEST_CASE("the class must agree only where CI was surer than the tolerance can b
   auto close = sample(0, {1.0F, 1.1F, 0.0F});
   CHECK(verdict(close, {1.15F, 1.05F, 0.0F}, 0.2) == "pass");         // best two differ by 0.1 <= 0.4
   auto sure = sample(0, {1.0F, 1.5F, 0.0F});
-  CHECK(verdict(sure, {1.2F, 1.3F, 0.0F}, 0.2) == "pass");
+  CHECK(verdict(sure, {1.125F, 1.375F, 0.0F}, 0.2) == "pass");
   // With |difference| <= tolerance a sure class cannot flip in one row: the rule is what catches several rows mixed up.
   GoldenSample rows{0, -1, {}, {float_tensor("logits", {2, 2}, {0, 9, 9, 0})}};
   auto swapped = compare_golden(rows, {float_tensor("logits", {2, 2}, {9, 0, 0, 9})}, {4.4, "logits"});
