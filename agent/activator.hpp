@@ -37,30 +37,32 @@ struct SlotContents {
 
 // What happened to copies of live requests so far.
 struct ShadowReport {
-  std::uint64_t mirrored = 0;          // copies that were answered or failed
-  std::uint64_t errors = 0;            // of them: the candidate answered with an error
-  std::uint64_t crashes = 0;           // the candidate's worker died or was killed
-  std::uint64_t latency_p50_us = 0;    // of the answered copies
+  std::uint64_t mirrored = 0;        // copies that were answered or failed
+  std::uint64_t errors = 0;          // of them: the candidate answered with an error
+  std::uint64_t crashes = 0;         // the candidate's worker died or was killed
+  std::uint64_t latency_p50_us = 0;  // of the answered copies
   std::uint64_t latency_p99_us = 0;
-  std::string reason;                  // reasons.md code of the first crash or error: trial.memory, trial.crash, trial.hang, trial.errors
-  std::string message;                 // the same for a person
+  std::string
+      reason;  // reasons.md code of the first crash or error: trial.memory, trial.crash, trial.hang, trial.errors
+  std::string message;  // the same for a person
 };
 
 // What happened to live requests since the candidate took over.
 struct ProbationReport {
-  std::uint64_t requests = 0;          // live requests the candidate was asked
-  std::uint64_t errors = 0;            // of them: model errors (not the caller's bad input)
+  std::uint64_t requests = 0;  // live requests the candidate was asked
+  std::uint64_t errors = 0;    // of them: model errors (not the caller's bad input)
   std::uint64_t crashes = 0;
-  std::string reason;                  // as in ShadowReport
+  std::string reason;  // as in ShadowReport
   std::string message;
 };
 
 // Something the driver must look at soon; it then asks for the reports. Never carries the decision itself.
 enum class ActivatorSignal {
-  candidate_died,       // in prove, shadow or probation
-  candidate_progress,   // enough mirrored or live requests to be worth a look (at most once a second or every 32 requests)
-  active_died,          // the committed release's worker died; the activator restarts it with back-off by itself
-  active_unloadable     // it does not come back (missing or damaged file): the driver verifies the slot's digests
+  candidate_died,      // in prove, shadow or probation
+  candidate_progress,  // enough mirrored or live requests to be worth a look (at most once a second or every 32
+                       // requests)
+  active_died,         // the committed release's worker died; the activator restarts it with back-off by itself
+  active_unloadable    // it does not come back (missing or damaged file): the driver verifies the slot's digests
 };
 
 // Per model: at most one active release and one candidate. A release that failed leaves no trace: errors of prove() and

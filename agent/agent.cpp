@@ -81,7 +81,8 @@ Result<std::unique_ptr<Database>> open_spool(const DataTree& data, Log& log) {
 
 void complete_status(Json& document, Activator& activator, EventSpool& spool, TelemetryLink& telemetry) {
   for (auto& model : document["models"])
-    if (model["active"].is_object()) model["active"]["state"] = activator.serving_state(model["model"].get<std::string>());
+    if (model["active"].is_object())
+      model["active"]["state"] = activator.serving_state(model["model"].get<std::string>());
   if (auto counts = spool.counts()) {
     document["spool"]["events"] = counts->events;
     document["spool"]["dropped"] = counts->dropped;
@@ -133,22 +134,28 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   Reporter reporter(identity, *spool, log);
 
   PollLoop* poll_wake = nullptr;  // set before any driver starts
-  DriverPorts driver_ports{*serving, resolver, make_client, *spool, status, [&poll_wake] { poll_wake->wake(); },
+  DriverPorts driver_ports{*serving,    resolver,     make_client, *spool, status, [&poll_wake] { poll_wake->wake(); },
                            ports.clock, ports.random, log};
   Fleet fleet(data, driver_ports);
-  PollPorts poll_ports{make_client, [&] { return serving->hardware_profile(); },
+  PollPorts poll_ports{make_client,
+                       [&] { return serving->hardware_profile(); },
                        [&](const Assignment& assignment) {
                          telemetry->set_interval(assignment.telemetry_interval);
                          fleet.assign(assignment);
                        },
-                       {&reporter, telemetry.get()}, status, ports.clock, ports.random, log};
+                       {&reporter, telemetry.get()},
+                       status,
+                       ports.clock,
+                       ports.random,
+                       log};
   PollLoop poll(identity, data, std::move(poll_ports));
   poll_wake = &poll;
 
   serving->on_signal([&](const std::string& model, ActivatorSignal signal) { fleet.signal(model, signal); });
   auto run = [&]() -> Result<> {
     TRY_VOID(serving->open());
-    Json started{{"at_ms", to_unix_ms(ports.clock.now())}, {"kind", "started"},
+    Json started{{"at_ms", to_unix_ms(ports.clock.now())},
+                 {"kind", "started"},
                  {"detail", {{"boot", boot}, {"agent_version", agent_version}}}};
     if (auto told = spool->append(started); !told) log.warn("event lost", {{"error", told.error().context}});
     TRY_VOID(fleet.start_known());
@@ -163,7 +170,8 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   poll.stop();       // no more assignments
   fleet.stop();      // journals say where to go on
   serving->close();  // drains requests, stops workers
-  if (auto kept = telemetry->close_window(); !kept) log.warn("telemetry window lost", {{"error", kept.error().context}});
+  if (auto kept = telemetry->close_window(); !kept)
+    log.warn("telemetry window lost", {{"error", kept.error().context}});
   remove_run_file(data);
   return ended;
 }

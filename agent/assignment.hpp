@@ -15,7 +15,7 @@ struct ModelAssignment {
 };
 struct Assignment {
   std::string device;
-  std::vector<ModelAssignment> models;   // distinct names
+  std::vector<ModelAssignment> models;  // distinct names
   Duration telemetry_interval{std::chrono::seconds{60}};
 };
 

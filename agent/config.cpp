@@ -51,7 +51,8 @@ Result<> check_loopback(const std::string& address) {
   in6_addr v6{};
   if (::inet_pton(AF_INET, address.c_str(), &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127) return {};
   if (::inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6)) return {};
-  return Error{Errc::bad_input, "api.address: found \"" + address + "\", expected a loopback address (127.0.0.1 or ::1)"};
+  return Error{Errc::bad_input,
+               "api.address: found \"" + address + "\", expected a loopback address (127.0.0.1 or ::1)"};
 }
 
 }  // namespace

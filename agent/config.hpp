@@ -19,10 +19,10 @@ struct DataTree {
 
 struct Config {
   DataTree data;
-  Path worker_program;              // default: ferry-worker beside this program
-  Path runtime_library;             // empty: the worker's default
+  Path worker_program;   // default: ferry-worker beside this program
+  Path runtime_library;  // empty: the worker's default
   std::string api_address = "127.0.0.1";
-  std::uint16_t api_port = 0;       // 0: any free one; written to run/agent.json
+  std::uint16_t api_port = 0;  // 0: any free one; written to run/agent.json
   LogFormat log_format = LogFormat::json;
   LogLevel log_level = LogLevel::info;
 };

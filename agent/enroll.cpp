@@ -37,8 +37,9 @@ Result<Certificate> fetch_ca(const Token& token, const EnrollPorts& ports) {
   TRY(auto certificates, certificates_of(response, "cacerts"));
   for (auto& certificate : certificates)
     if (certificate.fingerprint == token.ca_sha256) return std::move(certificate);
-  return Error{Errc::bad_signature, "cacerts: no certificate has the SHA-256 " + token.ca_sha256.hex() +
-                                        " of the token; this is not the server that made the token, or somebody is in between"};
+  return Error{Errc::bad_signature,
+               "cacerts: no certificate has the SHA-256 " + token.ca_sha256.hex() +
+                   " of the token; this is not the server that made the token, or somebody is in between"};
 }
 
 Result<std::string> fetch_root(const Token& token, HttpClient& http) {
@@ -49,7 +50,8 @@ Result<std::string> fetch_root(const Token& token, HttpClient& http) {
   if (response.status != 200) return error_from_status(response, "root.json");
   if (Digest found = sha256(response.body); found != token.root_sha256)
     return Error{Errc::bad_signature, "root.json: found sha256 " + found.hex() + ", the token pins " +
-                                          token.root_sha256.hex() + "; make a new token if the trust root was replaced"};
+                                          token.root_sha256.hex() +
+                                          "; make a new token if the trust root was replaced"};
   if (auto root = ota::parse_root(response.body); !root) return std::move(root).error().within("root.json");
   return std::move(response.body);
 }
@@ -75,11 +77,12 @@ Result<Certificate> own_certificate(std::vector<Certificate> certificates, const
     if (!verified) return std::move(verified).error().within("device certificate");
     return std::move(certificate);
   }
-  return Error{Errc::bad_signature, "device certificate: the server's answer holds no certificate for this device's key"};
+  return Error{Errc::bad_signature,
+               "device certificate: the server's answer holds no certificate for this device's key"};
 }
 
-Result<Certificate> request_certificate(const Token& token, HttpClient& http, const PrivateKey& key, const Certificate& ca,
-                                        Instant now) {
+Result<Certificate> request_certificate(const Token& token, HttpClient& http, const PrivateKey& key,
+                                        const Certificate& ca, Instant now) {
   TRY(auto csr, make_csr(key, "ferry-device"));
   HttpRequest request;
   request.method = "POST";
@@ -96,7 +99,8 @@ Result<Certificate> request_certificate(const Token& token, HttpClient& http, co
 }
 
 Result<> refuse_other_server(const Identity& present, const Token& token) {
-  if (present.server == token.server && present.root_sha256 == token.root_sha256 && present.ca_sha256 == token.ca_sha256)
+  if (present.server == token.server && present.root_sha256 == token.root_sha256 &&
+      present.ca_sha256 == token.ca_sha256)
     return {};
   return Error{Errc::conflict, "this device is enrolled as " + present.device + " with " + present.server +
                                    "; remove the identity folder of the data tree first to enrol it elsewhere"};
@@ -123,8 +127,7 @@ Result<Token> parse_token(std::string_view text) {
     TRY(token.root_sha256, Digest::from_hex(root));
     TRY(token.id, string_at(document, "id", 128));
     TRY(token.secret, string_at(document, "secret", 128));
-    if (token.id.find(':') != std::string::npos)
-      return Error{Errc::bad_input, "id: contains ':'"};
+    if (token.id.find(':') != std::string::npos) return Error{Errc::bad_input, "id: contains ':'"};
     return token;
   };
   auto token = parse();
@@ -182,7 +185,8 @@ Result<bool> renew_if_due(const Identity& identity, const DataTree& data, HttpCl
   TRY(auto certificates, certificates_of(response, "simplereenroll"));
   TRY(auto renewed, own_certificate(std::move(certificates), key, ca, clock.now()));
   if (renewed.common_name != identity.device)
-    return Error{Errc::bad_signature, "simplereenroll: the certificate names " + renewed.common_name + ", expected " + identity.device};
+    return Error{Errc::bad_signature,
+                 "simplereenroll: the certificate names " + renewed.common_name + ", expected " + identity.device};
   TRY_VOID(write_file_atomic(data.identity() / "certificate.pem", renewed.pem()));
   return true;
 }

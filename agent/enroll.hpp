@@ -10,7 +10,7 @@ struct Token {
   Digest ca_sha256;
   Digest root_sha256;
   std::string id;
-  std::string secret;   // never logged
+  std::string secret;  // never logged
 };
 // `ferry1.` + base64url; bad_input naming the field.
 Result<Token> parse_token(std::string_view text);

@@ -39,7 +39,8 @@ Result<std::unique_ptr<EventSpool>> EventSpool::open(Database& database) {
 Result<> EventSpool::insert(Database& database, const Json& event) {
   std::string body = dump_json(event);
   if (body.size() > event_bytes_max)
-    return Error{Errc::bad_input, "event: " + std::to_string(body.size()) + " bytes, at most " + std::to_string(event_bytes_max)};
+    return Error{Errc::bad_input,
+                 "event: " + std::to_string(body.size()) + " bytes, at most " + std::to_string(event_bytes_max)};
   TRY(auto seq, mark(database, "next_seq"));
   TRY(auto inserted, database.query("INSERT INTO event (seq, body) VALUES ($1, $2)", {seq, std::move(body)}));
   (void)inserted;
@@ -47,7 +48,8 @@ Result<> EventSpool::insert(Database& database, const Json& event) {
   TRY(auto count, database.query("SELECT COUNT(*) FROM event"));
   std::int64_t too_many = count[0].integer(0) - events_spooled_max;
   if (too_many <= 0) return {};
-  TRY(auto removed, database.query("DELETE FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT $1)", {too_many}));
+  TRY(auto removed,
+      database.query("DELETE FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT $1)", {too_many}));
   (void)removed;
   TRY(auto dropped, mark(database, "dropped"));
   return set_mark(database, "dropped", dropped + too_many);

@@ -14,7 +14,7 @@ inline constexpr std::int64_t events_spooled_max = 5'000;         // oldest drop
 inline constexpr std::size_t event_bytes_max = 64 * 1024;
 
 struct EventBatch {
-  std::string body;             // the request body; empty: nothing to send
+  std::string body;  // the request body; empty: nothing to send
   std::int64_t last_seq = 0;
 };
 

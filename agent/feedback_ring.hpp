@@ -16,8 +16,8 @@ constexpr std::size_t feedback_ring_size = 4096;
 class FeedbackRing {
  public:
   struct Entry {
-    std::uint64_t number = 0;                          // 0: never used
-    std::int64_t predicted = -1;                       // the class; -1: the model has none
+    std::uint64_t number = 0;     // 0: never used
+    std::int64_t predicted = -1;  // the class; -1: the model has none
     std::shared_ptr<const SlotContents> release;
     bool labelled = false;
   };

@@ -22,7 +22,8 @@ Result<std::string> check_server_url(std::string_view url) {
   std::string_view rest = good ? url.substr(scheme.size()) : std::string_view{};
   if (good && rest.find('/') != std::string_view::npos) good = rest.find('/') == rest.size() - 1;
   if (!good)
-    return Error{Errc::bad_input, "server: found \"" + std::string(url.substr(0, 80)) + "\", expected https://host:port"};
+    return Error{Errc::bad_input,
+                 "server: found \"" + std::string(url.substr(0, 80)) + "\", expected https://host:port"};
   if (url.back() == '/') url.remove_suffix(1);
   return std::string(url);
 }

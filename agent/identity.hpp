@@ -7,11 +7,11 @@
 namespace ferry::agent {
 
 struct Identity {
-  std::string device;            // "dev-…", the certificate's common name
-  std::string server;            // "https://host:port", without a slash at the end
+  std::string device;  // "dev-…", the certificate's common name
+  std::string server;  // "https://host:port", without a slash at the end
   Digest root_sha256;
-  Digest ca_sha256;              // of the CA certificate's DER
-  std::string install;           // random per enrolment
+  Digest ca_sha256;     // of the CA certificate's DER
+  std::string install;  // random per enrolment
 };
 
 Json to_json(const Identity& identity);

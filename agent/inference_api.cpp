@@ -69,7 +69,8 @@ void InferenceApi::add_routes(http::Router& router) {
     router.add(std::move(route));
   };
   get("/v2", [](const Request&) {
-    return http::json_response(Json{{"name", "ferry-agent"}, {"version", agent_version},
+    return http::json_response(Json{{"name", "ferry-agent"},
+                                    {"version", agent_version},
                                     {"extensions", {"binary_tensor_data", "statistics", "feedback"}}});
   });
   get("/v2/health/live", [](const Request&) { return http::json_response(Json{{"live", true}}); });
@@ -120,24 +121,31 @@ Response InferenceApi::server_ready() const {
 Response InferenceApi::metadata(const Request&, ServedModel& model) {
   const auto& active = *model.active();
   const auto& release = *active.release();
-  Json document{{"name", release.model}, {"versions", {release.version}}, {"platform", "onnxruntime_onnx"},
-                {"inputs", infos(active.inputs())}, {"outputs", infos(active.outputs())}};
-  document["parameters"] = Json{{"variant", release.variant}, {"slot", release.slot},
-                                {"manifest_sha256", release.manifest_sha256.hex()}};
+  Json document{{"name", release.model},
+                {"versions", {release.version}},
+                {"platform", "onnxruntime_onnx"},
+                {"inputs", infos(active.inputs())},
+                {"outputs", infos(active.outputs())}};
+  document["parameters"] =
+      Json{{"variant", release.variant}, {"slot", release.slot}, {"manifest_sha256", release.manifest_sha256.hex()}};
   return http::json_response(document);
 }
 
 Response InferenceApi::ready(const Request&, ServedModel& model) {
   bool is_ready = model.active()->ready();
-  return http::json_response(Json{{"name", model.active()->release()->model}, {"ready", is_ready}}, is_ready ? 200 : 503);
+  return http::json_response(Json{{"name", model.active()->release()->model}, {"ready", is_ready}},
+                             is_ready ? 200 : 503);
 }
 
 // The shape of Triton's statistics extension, as far as it applies.
 Response InferenceApi::stats(const Request&, ServedModel& model) {
   const auto& counts = model.counts();
   const auto& release = *model.active()->release();
-  Json one{{"name", release.model}, {"version", release.version}, {"inference_count", counts.succeeded},
-           {"execution_count", counts.succeeded + counts.failed}, {"worker_restarts", counts.restarts},
+  Json one{{"name", release.model},
+           {"version", release.version},
+           {"inference_count", counts.succeeded},
+           {"execution_count", counts.succeeded + counts.failed},
+           {"worker_restarts", counts.restarts},
            {"bad_requests", counts.bad_requests}};
   one["inference_stats"] = Json{{"success", {{"count", counts.succeeded}, {"ns", counts.compute_us * 1000}}},
                                 {"fail", {{"count", counts.failed}}}};
@@ -160,10 +168,12 @@ Response InferenceApi::feedback(const Request& request, ServedModel&) {
     return inference_error(404, "feedback: prediction_id \"" + *id + "\" is not among this model's latest " +
                                     std::to_string(feedback_ring_size) + " predictions of this agent's life");
   }
-  if (entry->predicted < 0) return inference_error(400, "feedback: this prediction has no class; the model has no class_output");
+  if (entry->predicted < 0)
+    return inference_error(400, "feedback: this prediction has no class; the model has no class_output");
   auto labels = static_cast<std::int64_t>(entry->release->manifest->contract.labels.size());
   if (labels > 0 && *label >= labels) {
-    return inference_error(400, "feedback: label " + std::to_string(*label) + ", the model has " + std::to_string(labels) + " classes");
+    return inference_error(
+        400, "feedback: label " + std::to_string(*label) + ", the model has " + std::to_string(labels) + " classes");
   }
   bool correct = entry->predicted == *label;
   if (!std::exchange(entry->labelled, true) && options_.observer != nullptr) {  // a repeated label counts once
@@ -177,7 +187,8 @@ boost::asio::awaitable<Response> InferenceApi::infer(const Request& request) {
   auto started = clock_.monotonic();
   const auto& name = request.params.at("model");
   auto found = models_.find(name);
-  if (found == models_.end()) co_return inference_error(404, "model \"" + name.substr(0, 64) + "\" is not on this device");
+  if (found == models_.end())
+    co_return inference_error(404, "model \"" + name.substr(0, 64) + "\" is not on this device");
   ServedModel& model = *found->second;
   auto instance = co_await model.active_ready();
   if (!instance) co_return inference_error(instance.error());
@@ -192,7 +203,8 @@ boost::asio::awaitable<Response> InferenceApi::infer(const Request& request) {
   co_return inference_error(answered.error());
 }
 
-Response InferenceApi::answer(const InferenceRequest& request, const Answered& answered, std::chrono::nanoseconds started) {
+Response InferenceApi::answer(const InferenceRequest& request, const Answered& answered,
+                              std::chrono::nanoseconds started) {
   auto scores = first_scores(answered);
   InferenceReply reply;
   reply.model = answered.release->model;

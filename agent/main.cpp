@@ -3,10 +3,10 @@
 #include "agent/enroll.hpp"
 #include "agent/status.hpp"
 
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
-#include <unistd.h>
 
 namespace {
 
@@ -16,19 +16,29 @@ using namespace ferry::agent;
 int exit_code(Errc code) {
   switch (code) {
     case Errc::bad_input:
-    case Errc::unsupported: return 2;
-    case Errc::not_found: return 3;
-    case Errc::denied: return 4;
-    case Errc::conflict: return 5;
-    case Errc::gate_failed: return 6;
-    case Errc::gate_hold: return 7;
-    case Errc::timeout: return 9;
+    case Errc::unsupported:
+      return 2;
+    case Errc::not_found:
+      return 3;
+    case Errc::denied:
+      return 4;
+    case Errc::conflict:
+      return 5;
+    case Errc::gate_failed:
+      return 6;
+    case Errc::gate_hold:
+      return 7;
+    case Errc::timeout:
+      return 9;
     case Errc::bad_signature:
     case Errc::expired:
-    case Errc::rollback_refused: return 10;
+    case Errc::rollback_refused:
+      return 10;
     case Errc::unreachable:
-    case Errc::unavailable: return 11;
-    default: return 1;
+    case Errc::unavailable:
+      return 11;
+    default:
+      return 1;
   }
 }
 
@@ -75,7 +85,8 @@ Result<> enroll_device(const Config& config, std::string token_text) {
   if (token_text == "-") {
     token_text.clear();
     char piece[4096];
-    while (std::fgets(piece, sizeof piece, stdin) != nullptr && token_text.size() < 2 * sizeof piece) token_text += piece;
+    while (std::fgets(piece, sizeof piece, stdin) != nullptr && token_text.size() < 2 * sizeof piece)
+      token_text += piece;
   }
   TRY(auto token, parse_token(token_text));
   SystemClock clock;
@@ -103,7 +114,8 @@ Result<> show_status(const Config& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Ferry device agent: carries signed models to this device, proves them here, serves them to applications"};
+  CLI::App app{
+      "Ferry device agent: carries signed models to this device, proves them here, serves them to applications"};
   app.set_version_flag("--version", std::string(agent_version));
   app.require_subcommand(1);
   app.fallthrough();

@@ -40,7 +40,8 @@ bool compatible(const std::vector<std::int64_t>& promised, const runtime::Shape&
 Result<> check_side(std::string_view side, const std::vector<ota::TensorSpec>& promised,
                     const std::vector<runtime::TensorInfo>& offered, bool complete) {
   auto mismatch = [side](const std::string& name, const std::string& what) {
-    return Error{Errc::unsupported, "contract: " + std::string(side) + " \"" + name + "\": " + what, "contract.mismatch"};
+    return Error{Errc::unsupported, "contract: " + std::string(side) + " \"" + name + "\": " + what,
+                 "contract.mismatch"};
   };
   for (const auto& spec : promised) {
     auto found = std::ranges::find(offered, spec.name, &runtime::TensorInfo::name);
@@ -79,8 +80,12 @@ Result<> check_contract(const std::vector<runtime::TensorInfo>& inputs, const st
 }
 
 ModelInstance::ModelInstance(asio::io_context& io, WorkerLaunch launch, SlotContents release, Log& log)
-    : io_(io), launch_(std::move(launch)), release_(std::make_shared<const SlotContents>(std::move(release))), log_(log),
-      restart_(std::make_unique<Timer>(io)), class_output_(release_->manifest->contract.class_output) {}
+    : io_(io),
+      launch_(std::move(launch)),
+      release_(std::make_shared<const SlotContents>(std::move(release))),
+      log_(log),
+      restart_(std::make_unique<Timer>(io)),
+      class_output_(release_->manifest->contract.class_output) {}
 
 ModelInstance::~ModelInstance() {
   if (worker_) worker_->stop();
@@ -129,8 +134,11 @@ void ModelInstance::loaded(Result<WorkerAnswer> answer, const std::function<void
   if (result) {
     state_ = State::ready;
     ready_since_ = std::chrono::steady_clock::now();
-    log_.info("model loaded", {{"model", release_->model}, {"version", release_->version}, {"variant", release_->variant},
-                               {"slot", release_->slot}, {"pid", worker_->pid()}});
+    log_.info("model loaded", {{"model", release_->model},
+                               {"version", release_->version},
+                               {"variant", release_->variant},
+                               {"slot", release_->slot},
+                               {"pid", worker_->pid()}});
     done(result);
     return tell(Change::ready);
   }
@@ -138,8 +146,10 @@ void ModelInstance::loaded(Result<WorkerAnswer> answer, const std::function<void
   worker_->kill({});
   auto error = std::move(result).error();
   if (error.reason.empty()) error.reason = "trial.load";
-  log_.warn("model does not load", {{"model", release_->model}, {"version", release_->version},
-                                    {"reason", error.reason}, {"message", error.context}});
+  log_.warn("model does not load", {{"model", release_->model},
+                                    {"version", release_->version},
+                                    {"reason", error.reason},
+                                    {"message", error.context}});
   done(std::move(error));
 }
 

@@ -9,9 +9,10 @@
 
 namespace ferry::agent {
 
-// Pure: how long to wait before the n-th restart in a row (n from 1). The first few are at once: a request waits for them.
+// Pure: how long to wait before the n-th restart in a row (n from 1). The first few are at once: a request waits for
+// them.
 Duration restart_delay(int deaths_in_a_row);
-constexpr auto healthy_after = std::chrono::seconds{60};   // a worker that lived this long starts the count anew
+constexpr auto healthy_after = std::chrono::seconds{60};  // a worker that lived this long starts the count anew
 
 // Pure: the loaded model offers what the signed contract promises. unsupported with reason contract.mismatch naming the
 // tensor.
@@ -23,15 +24,15 @@ class ModelInstance : public std::enable_shared_from_this<ModelInstance> {
  public:
   enum class State { idle, loading, ready, down };
   enum class Change {
-    ready,        // loaded (again)
-    died,         // the worker of a ready instance died; its pending requests have been failed
-    unloadable    // a restart did not bring it back; the next try follows with back-off
+    ready,      // loaded (again)
+    died,       // the worker of a ready instance died; its pending requests have been failed
+    unloadable  // a restart did not bring it back; the next try follows with back-off
   };
   ModelInstance(boost::asio::io_context& io, WorkerLaunch launch, SlotContents release, Log& log);
   ~ModelInstance();
 
-  // Starts a worker and loads the release. Exactly one call of `loaded`, not from inside start(). Errors carry a reason:
-  // trial.load, trial.memory, trial.crash, trial.hang, slot.corrupt, contract.mismatch.
+  // Starts a worker and loads the release. Exactly one call of `loaded`, not from inside start(). Errors carry a
+  // reason: trial.load, trial.memory, trial.crash, trial.hang, slot.corrupt, contract.mismatch.
   void start(std::function<void(Result<>)> loaded);
   // Restart by itself from now on (or no more); a supervised instance that is down starts at once.
   void supervise(bool on);
@@ -43,10 +44,10 @@ class ModelInstance : public std::enable_shared_from_this<ModelInstance> {
   State state() const { return state_; }
   bool supervised() const { return supervised_; }
   const std::shared_ptr<const SlotContents>& release() const { return release_; }
-  void relabel(const SlotContents& release);                // same bytes, other rollout and arm
-  const std::vector<runtime::TensorInfo>& inputs() const { return inputs_; }     // of the last load
+  void relabel(const SlotContents& release);                                  // same bytes, other rollout and arm
+  const std::vector<runtime::TensorInfo>& inputs() const { return inputs_; }  // of the last load
   const std::vector<runtime::TensorInfo>& outputs() const { return outputs_; }
-  const std::string& class_output() const { return class_output_; }              // "" when there is none
+  const std::string& class_output() const { return class_output_; }  // "" when there is none
   const std::string& runtime_version() const { return runtime_version_; }
   // The worker of this moment; null before the first start.
   const std::shared_ptr<WorkerProcess>& worker() const { return worker_; }
@@ -68,7 +69,7 @@ class ModelInstance : public std::enable_shared_from_this<ModelInstance> {
   State state_ = State::idle;
   bool supervised_ = false;
   bool stopped_ = false;
-  int deaths_ = 0;                                           // in a row
+  int deaths_ = 0;  // in a row
   std::chrono::steady_clock::time_point ready_since_{};
   std::shared_ptr<WorkerProcess> worker_;
   std::vector<runtime::TensorInfo> inputs_;

@@ -26,9 +26,11 @@ void put(std::string& out, T value) {
 
 template <class T>
 Result<> put_integer(std::string& out, const Json& value) {
-  bool fits = value.is_number_unsigned() ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<T>::max())
-                                         : value.is_number_integer() && std::cmp_greater_equal(value.get<std::int64_t>(), std::numeric_limits<T>::min()) &&
-                                               std::cmp_less_equal(value.get<std::int64_t>(), std::numeric_limits<T>::max());
+  bool fits = value.is_number_unsigned()
+                  ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<T>::max())
+                  : value.is_number_integer() &&
+                        std::cmp_greater_equal(value.get<std::int64_t>(), std::numeric_limits<T>::min()) &&
+                        std::cmp_less_equal(value.get<std::int64_t>(), std::numeric_limits<T>::max());
   if (!fits) return Error{Errc::bad_input, "expected whole numbers within the range of the datatype"};
   put(out, static_cast<T>(value.is_number_unsigned() ? static_cast<T>(value.get<std::uint64_t>())
                                                      : static_cast<T>(value.get<std::int64_t>())));
@@ -41,14 +43,22 @@ Result<> put_element(std::string& out, DataType type, const Json& value) {
       if (!value.is_boolean()) return Error{Errc::bad_input, "expected true and false"};
       put(out, static_cast<char>(value.get<bool>() ? 1 : 0));
       return {};
-    case DataType::uint8: return put_integer<std::uint8_t>(out, value);
-    case DataType::uint16: return put_integer<std::uint16_t>(out, value);
-    case DataType::uint32: return put_integer<std::uint32_t>(out, value);
-    case DataType::uint64: return put_integer<std::uint64_t>(out, value);
-    case DataType::int8: return put_integer<std::int8_t>(out, value);
-    case DataType::int16: return put_integer<std::int16_t>(out, value);
-    case DataType::int32: return put_integer<std::int32_t>(out, value);
-    case DataType::int64: return put_integer<std::int64_t>(out, value);
+    case DataType::uint8:
+      return put_integer<std::uint8_t>(out, value);
+    case DataType::uint16:
+      return put_integer<std::uint16_t>(out, value);
+    case DataType::uint32:
+      return put_integer<std::uint32_t>(out, value);
+    case DataType::uint64:
+      return put_integer<std::uint64_t>(out, value);
+    case DataType::int8:
+      return put_integer<std::int8_t>(out, value);
+    case DataType::int16:
+      return put_integer<std::int16_t>(out, value);
+    case DataType::int32:
+      return put_integer<std::int32_t>(out, value);
+    case DataType::int64:
+      return put_integer<std::int64_t>(out, value);
     case DataType::fp32:
     case DataType::fp64: {
       if (!value.is_number()) return Error{Errc::bad_input, "expected numbers"};
@@ -57,12 +67,14 @@ Result<> put_element(std::string& out, DataType type, const Json& value) {
         put(out, number);
         return {};
       }
-      if (std::fabs(number) > std::numeric_limits<float>::max()) return Error{Errc::bad_input, "a number is too large for FP32"};
+      if (std::fabs(number) > std::numeric_limits<float>::max())
+        return Error{Errc::bad_input, "a number is too large for FP32"};
       put(out, static_cast<float>(number));
       return {};
     }
     case DataType::fp16:
-    case DataType::bf16: break;
+    case DataType::bf16:
+      break;
   }
   return Error{Errc::bad_input, "FP16 and BF16 have no JSON form; send them with binary_data_size"};
 }
@@ -145,7 +157,8 @@ Result<> parse_input(const Json& item, const std::vector<TensorInfo>& declared, 
     if (bytes.size() != *expected) {
       auto each = runtime::element_bytes(info.datatype);
       return named(Error{Errc::bad_input, "data: " + std::to_string(bytes.size() / each) + " elements, expected " +
-                                              std::to_string(*expected / each) + " for shape " + runtime::to_string(info.shape)});
+                                              std::to_string(*expected / each) + " for shape " +
+                                              runtime::to_string(info.shape)});
     }
     tensor.bytes = bytes;
   }
@@ -187,21 +200,31 @@ Json numbers(std::string_view bytes) {
 
 Json data_of(const TensorView& tensor) {
   switch (tensor.datatype) {
-    case DataType::uint64: return numbers<std::uint64_t>(tensor.bytes);   // beyond 2^53 a double would round
-    case DataType::int64: return numbers<std::int64_t>(tensor.bytes);
-    case DataType::uint8: return numbers<std::uint8_t>(tensor.bytes);
-    case DataType::uint16: return numbers<std::uint16_t>(tensor.bytes);
-    case DataType::uint32: return numbers<std::uint32_t>(tensor.bytes);
-    case DataType::int8: return numbers<std::int8_t>(tensor.bytes);
-    case DataType::int16: return numbers<std::int16_t>(tensor.bytes);
-    case DataType::int32: return numbers<std::int32_t>(tensor.bytes);
+    case DataType::uint64:
+      return numbers<std::uint64_t>(tensor.bytes);  // beyond 2^53 a double would round
+    case DataType::int64:
+      return numbers<std::int64_t>(tensor.bytes);
+    case DataType::uint8:
+      return numbers<std::uint8_t>(tensor.bytes);
+    case DataType::uint16:
+      return numbers<std::uint16_t>(tensor.bytes);
+    case DataType::uint32:
+      return numbers<std::uint32_t>(tensor.bytes);
+    case DataType::int8:
+      return numbers<std::int8_t>(tensor.bytes);
+    case DataType::int16:
+      return numbers<std::int16_t>(tensor.bytes);
+    case DataType::int32:
+      return numbers<std::int32_t>(tensor.bytes);
     case DataType::boolean: {
       Json array = Json::array();
       for (char c : tensor.bytes) array.push_back(c != 0);
       return array;
     }
-    case DataType::fp32: return numbers<float>(tensor.bytes);
-    default: return Json(runtime::to_numbers(tensor.datatype, tensor.bytes));
+    case DataType::fp32:
+      return numbers<float>(tensor.bytes);
+    default:
+      return Json(runtime::to_numbers(tensor.datatype, tensor.bytes));
   }
 }
 
@@ -231,8 +254,9 @@ Result<InferenceRequest> parse_inference(const http::Request& request, const std
   std::string_view binary = split.binary;
   for (const auto& item : *inputs) TRY_VOID(parse_input(item, declared, binary, parsed));
   if (!binary.empty()) {
-    return Error{Errc::bad_input, "request: " + std::to_string(binary.size()) +
-                                      " bytes behind the JSON part belong to no input; each needs parameters.binary_data_size"};
+    return Error{Errc::bad_input,
+                 "request: " + std::to_string(binary.size()) +
+                     " bytes behind the JSON part belong to no input; each needs parameters.binary_data_size"};
   }
   TRY_VOID(runtime::check_inputs(declared, parsed.inputs));
   TRY_VOID(parse_outputs(*head, outputs, parsed));

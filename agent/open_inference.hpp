@@ -10,18 +10,18 @@
 namespace ferry::agent {
 
 constexpr std::size_t inference_body_bytes_max = 64 * 1024 * 1024;
-constexpr std::size_t inference_header_bytes_max = 16 * 1024 * 1024;   // the JSON part, tensors as JSON included
+constexpr std::size_t inference_header_bytes_max = 16 * 1024 * 1024;  // the JSON part, tensors as JSON included
 constexpr std::size_t request_id_bytes_max = 128;
 
 // A parsed inference request. Views of `inputs` point into the HTTP request's body or into `decoded`; the HTTP request
 // must outlive it. Movable, not copyable.
 struct InferenceRequest {
-  std::string id;                               // the caller's, given back; may be empty
+  std::string id;  // the caller's, given back; may be empty
   std::vector<runtime::TensorView> inputs;
-  std::vector<std::string> outputs;             // empty: all
-  std::vector<bool> binary;                     // per entry of `outputs`: as raw bytes
-  bool binary_by_default = false;               // binary_data_output
-  std::deque<std::string> decoded;              // bytes of tensors that came as JSON; a deque, so views stay valid
+  std::vector<std::string> outputs;  // empty: all
+  std::vector<bool> binary;          // per entry of `outputs`: as raw bytes
+  bool binary_by_default = false;    // binary_data_output
+  std::deque<std::string> decoded;   // bytes of tensors that came as JSON; a deque, so views stay valid
 
   InferenceRequest() = default;
   InferenceRequest(InferenceRequest&&) = default;
@@ -39,13 +39,13 @@ struct InferenceReply {
   std::string model;
   std::string version;
   std::string prediction_id;
-  std::vector<runtime::TensorView> outputs;     // in the order of the answer
+  std::vector<runtime::TensorView> outputs;  // in the order of the answer
 };
 // JSON when no output is wanted as bytes, else header plus bytes. A NaN or infinity is `null` in JSON.
 http::Response format_inference(const InferenceRequest& request, const InferenceReply& reply);
 
 // {"error": "…"}
 http::Response inference_error(int status, std::string_view message);
-http::Response inference_error(const Error& error);   // status from the code
+http::Response inference_error(const Error& error);  // status from the code
 
 }  // namespace ferry::agent

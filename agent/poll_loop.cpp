@@ -8,8 +8,12 @@
 namespace ferry::agent {
 
 PollLoop::PollLoop(Identity identity, DataTree data, PollPorts ports, PollLimits limits)
-    : identity_(std::move(identity)), data_(std::move(data)), ports_(std::move(ports)), limits_(limits),
-      sleeper_(ports_.clock), backoff_(limits.backoff_first, limits.backoff_max),
+    : identity_(std::move(identity)),
+      data_(std::move(data)),
+      ports_(std::move(ports)),
+      limits_(limits),
+      sleeper_(ports_.clock),
+      backoff_(limits.backoff_first, limits.backoff_max),
       upload_backoff_(limits.backoff_first, limits.backoff_max) {}
 
 PollLoop::~PollLoop() { stop(); }
@@ -47,7 +51,8 @@ Duration PollLoop::round() {
   }
   auto now = ports_.clock.monotonic();
   auto uploads = std::chrono::nanoseconds::max();
-  for (const Uploader* uploader : ports_.uploaders) uploads = std::min<std::chrono::nanoseconds>(uploads, now + uploader->due_in());
+  for (const Uploader* uploader : ports_.uploaders)
+    uploads = std::min<std::chrono::nanoseconds>(uploads, now + uploader->due_in());
   auto next = std::min(std::max(next_check_in_, not_before_), std::max({uploads, uploads_not_before_, not_before_}));
   return std::chrono::ceil<Duration>(std::max<std::chrono::nanoseconds>(next - now, limits_.round_min));
 }
@@ -83,7 +88,8 @@ Result<> PollLoop::upload() {
   for (Uploader* uploader : ports_.uploaders) {
     auto done = uploader->upload(*http_);
     if (!done && !first) first = std::move(done).error();
-    if (first && (first->code == Errc::unreachable || first->code == Errc::timeout || first->code == Errc::cancelled)) break;
+    if (first && (first->code == Errc::unreachable || first->code == Errc::timeout || first->code == Errc::cancelled))
+      break;
   }
   if (first) return std::move(*first);
   return {};
@@ -105,7 +111,8 @@ Result<> PollLoop::put_profile() {
   TRY(auto response, http_->send(request));
   bool refused = response.status == 400 || response.status == 413 || response.status == 422;
   if (refused)
-    ports_.log.error("the server refuses our hardware profile", {{"error", error_from_status(response, "profile").context}});
+    ports_.log.error("the server refuses our hardware profile",
+                     {{"error", error_from_status(response, "profile").context}});
   else if (response.status < 200 || response.status >= 300)
     return error_from_status(response, "profile");
   profile_sent_ = true;
@@ -135,7 +142,8 @@ Result<> PollLoop::check_in() {
   if (response.status == 304) return {};
   TRY(auto assignment, parse_assignment(response.body));
   if (assignment.device != identity_.device)
-    return Error{Errc::bad_input, "assignment: device: found \"" + assignment.device + "\", expected \"" + identity_.device + "\""};
+    return Error{Errc::bad_input,
+                 "assignment: device: found \"" + assignment.device + "\", expected \"" + identity_.device + "\""};
   auto etag = response.headers.find("etag");
   etag_ = etag == response.headers.end() ? "" : etag->second;
   ports_.on_assignment(assignment);

@@ -11,7 +11,7 @@
 namespace ferry::agent {
 
 struct PollLimits {
-  Duration poll_default{std::chrono::seconds{60}};    // when the server names no Ferry-Poll-After
+  Duration poll_default{std::chrono::seconds{60}};  // when the server names no Ferry-Poll-After
   Duration poll_min{std::chrono::milliseconds{200}};
   Duration poll_max{std::chrono::hours{24}};
   Duration round_min{std::chrono::milliseconds{20}};  // between two rounds nobody asked for
@@ -21,10 +21,10 @@ struct PollLimits {
 };
 
 struct PollPorts {
-  HttpClientFactory make_client;                      // called on the loop's thread, again after a renewal
-  std::function<Result<Json>()> hardware_profile;     // may block for seconds, the first time
+  HttpClientFactory make_client;                   // called on the loop's thread, again after a renewal
+  std::function<Result<Json>()> hardware_profile;  // may block for seconds, the first time
   std::function<void(const Assignment&)> on_assignment;
-  std::vector<Uploader*> uploaders;                   // in order of importance
+  std::vector<Uploader*> uploaders;  // in order of importance
   StatusBoard& status;
   Clock& clock;
   Random& random;
@@ -65,7 +65,7 @@ class PollLoop {
   std::string etag_;
   bool profile_sent_ = false;
   std::chrono::nanoseconds next_check_in_{0};
-  std::chrono::nanoseconds not_before_{0};            // back-off in force until then
+  std::chrono::nanoseconds not_before_{0};  // back-off in force until then
   std::chrono::nanoseconds uploads_not_before_{0};
   std::atomic<bool> cancel_{false};
   std::thread thread_;

@@ -22,26 +22,29 @@ Result<> check_assigned(const ota::AssignedRelease& assigned, const ota::Release
   const auto& file = release.target.file;
   auto hash = file.hashes.find("sha256");
   if (hash == file.hashes.end() || hash->second != assigned.manifest_sha256.hex())
-    return refused("trust.metadata", assigned.target + ": the assignment names manifest " + assigned.manifest_sha256.hex() +
-                                         ", the signed target " + (hash == file.hashes.end() ? "no sha256" : hash->second));
+    return refused("trust.metadata", assigned.target + ": the assignment names manifest " +
+                                         assigned.manifest_sha256.hex() + ", the signed target " +
+                                         (hash == file.hashes.end() ? "no sha256" : hash->second));
   if (file.length_bytes != assigned.length)
     return refused("trust.metadata", assigned.target + ": the assignment names " + std::to_string(assigned.length) +
                                          " bytes, the signed target " + std::to_string(file.length_bytes));
   if (release.custom.release_counter != assigned.counter)
-    return refused("trust.metadata", assigned.target + ": the assignment names counter " + std::to_string(assigned.counter) +
-                                         ", the signed target " + std::to_string(release.custom.release_counter));
+    return refused("trust.metadata", assigned.target + ": the assignment names counter " +
+                                         std::to_string(assigned.counter) + ", the signed target " +
+                                         std::to_string(release.custom.release_counter));
   return {};
 }
 
-Result<std::shared_ptr<const ota::Manifest>> read_manifest(const std::string& model, const ota::AssignedRelease& assigned,
+Result<std::shared_ptr<const ota::Manifest>> read_manifest(const std::string& model,
+                                                           const ota::AssignedRelease& assigned,
                                                            std::string_view bytes) {
   auto parse = [&]() -> Result<std::shared_ptr<const ota::Manifest>> {
     TRY(auto manifest, ota::parse_manifest(bytes));
     TRY_VOID(ota::require_frozen(manifest));
     if (manifest.model != model || manifest.version != assigned.version || manifest.counter != assigned.counter)
       return Error{Errc::bad_input, "manifest of " + manifest.model + " " + manifest.version + " counter " +
-                                        std::to_string(manifest.counter) + ", expected " + model + " " + assigned.version +
-                                        " counter " + std::to_string(assigned.counter)};
+                                        std::to_string(manifest.counter) + ", expected " + model + " " +
+                                        assigned.version + " counter " + std::to_string(assigned.counter)};
     return std::make_shared<const ota::Manifest>(std::move(manifest));
   };
   auto manifest = parse();
@@ -52,11 +55,13 @@ Result<std::shared_ptr<const ota::Manifest>> read_manifest(const std::string& mo
 Result<std::string> fetch_attestations(const ota::ReleaseCustom& custom, HttpClient& http,
                                        const std::function<std::string(const Digest&)>& url) {
   if (custom.attestations.empty())
-    return refused("trust.attestation_missing", "the signed target pins no attestation: the release did not pass a gate");
+    return refused("trust.attestation_missing",
+                   "the signed target pins no attestation: the release did not pass a gate");
   std::string all;
   for (const auto& pin : custom.attestations) {
     if (pin.length_bytes > ota::attestations_bytes_max || all.size() + pin.length_bytes > ota::attestations_bytes_max)
-      return refused("trust.attestation_invalid", "attestations longer than " + std::to_string(ota::attestations_bytes_max) + " bytes");
+      return refused("trust.attestation_invalid",
+                     "attestations longer than " + std::to_string(ota::attestations_bytes_max) + " bytes");
     HttpRequest request;
     request.url = url(pin.sha256);
     request.body_bytes_max = pin.length_bytes;
@@ -65,7 +70,8 @@ Result<std::string> fetch_attestations(const ota::ReleaseCustom& custom, HttpCli
       return refused("trust.attestation_missing", "the server does not have attestation " + pin.sha256.hex());
     if (response.status != 200) return error_from_status(response, "attestation " + pin.sha256.hex());
     if (response.body.size() != pin.length_bytes || sha256(response.body) != pin.sha256)
-      return refused("trust.attestation_invalid", "attestation " + pin.sha256.hex() + ": the bytes are not those that were signed");
+      return refused("trust.attestation_invalid",
+                     "attestation " + pin.sha256.hex() + ": the bytes are not those that were signed");
     all += response.body;
     if (!all.empty() && all.back() != '\n') all += '\n';
   }
@@ -106,7 +112,8 @@ Result<ResolvedRelease> ReleaseResolver::resolve(const std::string& model, const
 
   ota::HttpFetcher metadata(http, identity_.server + "/device/v1/metadata/");
   ota::HttpFetcher targets(http, identity_.server + "/device/v1/targets/");
-  TRY(auto repository, ota::RepositoryClient::open({.directory = data_.trust(), .pinned_root = std::move(pinned)}, metadata, targets, now));
+  TRY(auto repository, ota::RepositoryClient::open({.directory = data_.trust(), .pinned_root = std::move(pinned)},
+                                                   metadata, targets, now));
   TRY_VOID(repository.refresh());
   TRY(auto release, repository.find_release(model, assigned.version));
   TRY_VOID(check_assigned(assigned, release));

@@ -12,9 +12,9 @@ namespace ferry::agent {
 struct ResolvedRelease {
   std::string manifest_bytes;
   std::shared_ptr<const ota::Manifest> manifest;
-  std::string attestations;           // every pinned file, one after the other
+  std::string attestations;  // every pinned file, one after the other
   ota::VariantChoice choice;
-  std::int64_t minimum_counter = 0;   // the signed floor
+  std::int64_t minimum_counter = 0;  // the signed floor
 };
 
 // Thread-safe: one resolution at a time, because the trusted metadata is one directory.
@@ -34,7 +34,7 @@ class ReleaseResolver {
   Identity identity_;
   DataTree data_;
   Clock& clock_;
-  std::mutex mutex_;   // guards the trust directory
+  std::mutex mutex_;  // guards the trust directory
 };
 
 // From the hardware profile document; bad_input naming the field.

@@ -21,8 +21,8 @@ Result<> Reporter::upload(HttpClient& http) {
     TRY(auto response, http.send(request));
     if (response.status == 400 || response.status == 413 || response.status == 422) {
       // Sending it again would be refused again, for ever, and everything behind it would wait.
-      log_.error("the server refuses our events; dropped", {{"up_to_seq", batch.last_seq},
-                 {"error", error_from_status(response, "events").context}});
+      log_.error("the server refuses our events; dropped",
+                 {{"up_to_seq", batch.last_seq}, {"error", error_from_status(response, "events").context}});
       TRY_VOID(spool_.acknowledge(batch.last_seq));
       continue;
     }

@@ -45,7 +45,8 @@ std::optional<T> RuntimeActivator::wait(std::future<T> future, const std::functi
 // One proof: the candidate's worker, the time it may take, and who may call it off.
 class RuntimeActivator::Trial {
  public:
-  Trial(RuntimeActivator& owner, std::shared_ptr<ModelInstance> instance, Duration limit, const std::atomic<bool>& cancel)
+  Trial(RuntimeActivator& owner, std::shared_ptr<ModelInstance> instance, Duration limit,
+        const std::atomic<bool>& cancel)
       : owner_(owner), instance_(std::move(instance)), cancel_(cancel), until_(owner.clock_.monotonic() + limit) {}
 
   // Runs it all. The candidate is loaded and good when this succeeds.
@@ -117,15 +118,20 @@ Result<> RuntimeActivator::Trial::golden_and_latency(const std::vector<runtime::
     p99_us = figures.p99_us;
     if (!variant.budget.latency_p99_us || p99_us <= *variant.budget.latency_p99_us) break;
     if (time == 1) {
-      return Error{Errc::gate_failed, "latency: p99 of " + std::to_string(figures.runs) + " runs is " +
-                                          std::to_string(p99_us) + " us, the budget is " +
-                                          std::to_string(*variant.budget.latency_p99_us) + " us", "trial.latency"};
+      return Error{Errc::gate_failed,
+                   "latency: p99 of " + std::to_string(figures.runs) + " runs is " + std::to_string(p99_us) +
+                       " us, the budget is " + std::to_string(*variant.budget.latency_p99_us) + " us",
+                   "trial.latency"};
     }
   }
   // Memory needs no comparison: the budget is the worker's hard limit, and it has just lived within it.
-  owner_.log_.info("candidate proved", {{"model", release.model}, {"version", release.version}, {"variant", release.variant},
-                                        {"golden_samples", samples.size()}, {"largest_difference", difference.largest},
-                                        {"p50_us", p50_us}, {"p99_us", p99_us}});
+  owner_.log_.info("candidate proved", {{"model", release.model},
+                                        {"version", release.version},
+                                        {"variant", release.variant},
+                                        {"golden_samples", samples.size()},
+                                        {"largest_difference", difference.largest},
+                                        {"p50_us", p50_us},
+                                        {"p99_us", p99_us}});
   return {};
 }
 
@@ -133,7 +139,8 @@ Result<> RuntimeActivator::Trial::run() {
   const auto& release = *instance_->release();
   const auto* variant = release.manifest->variant(release.variant);
   if (variant == nullptr || !variant->golden) {
-    return Error{Errc::bad_input, "variant \"" + release.variant + "\": no golden samples in the manifest", "trial.golden"};
+    return Error{Errc::bad_input, "variant \"" + release.variant + "\": no golden samples in the manifest",
+                 "trial.golden"};
   }
   auto bytes = read_file(release.directory / variant->golden->name, runtime::golden_bytes_max);
   if (!bytes || sha256(*bytes) != variant->golden->sha256) {
@@ -186,7 +193,8 @@ std::shared_ptr<ModelInstance> RuntimeActivator::make_instance(const SlotContent
   return std::make_shared<ModelInstance>(server_->io(), launch_, release, log_);
 }
 
-Result<> RuntimeActivator::load(const std::shared_ptr<ModelInstance>& instance, const std::function<void()>& at_each_turn) {
+Result<> RuntimeActivator::load(const std::shared_ptr<ModelInstance>& instance,
+                                const std::function<void()>& at_each_turn) {
   auto promise = std::make_shared<std::promise<Result<>>>();
   auto future = promise->get_future();
   boost::asio::post(server_->io(), [instance, promise] {

@@ -15,7 +15,8 @@ namespace ferry::agent {
 // threads, post there and wait. Threads: see activator.hpp; open() comes before everything else.
 class RuntimeActivator final : public Serving {
  public:
-  RuntimeActivator(ServingOptions options, WorkerLimits worker_limits, ServedLimits served_limits, Clock& clock, Log& log);
+  RuntimeActivator(ServingOptions options, WorkerLimits worker_limits, ServedLimits served_limits, Clock& clock,
+                   Log& log);
   ~RuntimeActivator() override;
 
   Result<> open() override;
@@ -44,8 +45,8 @@ class RuntimeActivator final : public Serving {
   // Waits for what the io thread will set; nullopt when the API was closed meanwhile.
   template <class T>
   std::optional<T> wait(std::future<T> future, const std::function<void()>& at_each_turn = {}) const;
-  void on_io_now(const std::function<void()>& work);             // the same, when there is nothing to give back
-  ServedModel& served(const std::string& model);                 // io thread; made when it is new
+  void on_io_now(const std::function<void()>& work);  // the same, when there is nothing to give back
+  ServedModel& served(const std::string& model);      // io thread; made when it is new
   std::shared_ptr<ModelInstance> make_instance(const SlotContents& release);
   Result<> load(const std::shared_ptr<ModelInstance>& instance, const std::function<void()>& at_each_turn = {});
   Result<Json> ask_profile();
@@ -56,11 +57,11 @@ class RuntimeActivator final : public Serving {
   Clock& clock_;
   Log& log_;
   std::function<void(const std::string&, ActivatorSignal)> listener_;
-  ServedModels models_;                                          // io thread only while open
+  ServedModels models_;  // io thread only while open
   InferenceApi api_;
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> open_{false};
-  std::mutex profile_mutex_;                                     // guards profile_; held while a worker is asked
+  std::mutex profile_mutex_;  // guards profile_; held while a worker is asked
   std::optional<Json> profile_;
 };
 

@@ -68,7 +68,8 @@ asio::awaitable<Result<std::shared_ptr<ModelInstance>>> ServedModel::active_read
     if (!active_) co_return Error{Errc::not_found, "no release of this model is active on this device"};
     if (active_->ready()) co_return active_;
     if (closing_ || Steady::now() >= until) {
-      co_return Error{Errc::unavailable, "model " + active_->release()->model + ": its worker is being restarted; try again"};
+      co_return Error{Errc::unavailable,
+                      "model " + active_->release()->model + ": its worker is being restarted; try again"};
     }
     co_await wait_for_change(until);
   }
@@ -129,7 +130,8 @@ Result<Answered> ServedModel::take(ModelInstance& instance, WorkerAnswer answer)
   }
   answered.outputs = std::move(*outputs);
   ++counts_.succeeded;
-  if (auto spent = integer_or(answer.head, "compute_us", 0, 0)) counts_.compute_us += static_cast<std::uint64_t>(*spent);
+  if (auto spent = integer_or(answer.head, "compute_us", 0, 0))
+    counts_.compute_us += static_cast<std::uint64_t>(*spent);
   return answered;
 }
 
@@ -242,7 +244,8 @@ void ServedModel::candidate_died(const std::shared_ptr<ModelInstance>& instance)
       ++probation_report_.crashes;
       ++probation_report_.errors;
     }
-    if (probation_report_.reason.empty()) probation_report_.reason = death.reason, probation_report_.message = death.message;
+    if (probation_report_.reason.empty())
+      probation_report_.reason = death.reason, probation_report_.message = death.message;
     active_ = std::exchange(previous_, nullptr);
     probation_ = false;
     wake_waiting();

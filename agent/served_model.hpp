@@ -11,8 +11,8 @@
 namespace ferry::agent {
 
 struct ServedLimits {
-  Duration wait = std::chrono::seconds{15};   // how long a request waits for a worker that is being restarted
-  int tries = 2;                              // a request whose worker died of it is tried this often
+  Duration wait = std::chrono::seconds{15};  // how long a request waits for a worker that is being restarted
+  int tries = 2;                             // a request whose worker died of it is tried this often
 };
 
 // An answered request. `outputs` view into `body`.
@@ -22,7 +22,7 @@ struct Answered {
   Answered& operator=(Answered&&) = default;
   std::shared_ptr<const SlotContents> release;
   std::string class_output;
-  std::unique_ptr<std::string> body;          // stays where it is when this moves
+  std::unique_ptr<std::string> body;  // stays where it is when this moves
   std::vector<runtime::TensorView> outputs;
 };
 
@@ -30,8 +30,8 @@ struct ServedCounts {
   std::uint64_t succeeded = 0;
   std::uint64_t failed = 0;
   std::uint64_t bad_requests = 0;
-  std::uint64_t compute_us = 0;               // sum over the succeeded
-  std::uint64_t restarts = 0;                 // workers that died
+  std::uint64_t compute_us = 0;  // sum over the succeeded
+  std::uint64_t restarts = 0;    // workers that died
 };
 
 // Lives on the io thread; not thread-safe. The rules of agent/activator.hpp, for one model.
@@ -49,7 +49,7 @@ class ServedModel {
   boost::asio::awaitable<Result<Answered>> infer(const InferenceRequest& request);
 
   // What the activator does. An instance given here is ready (or, for make_active, being brought back).
-  void make_active(std::shared_ptr<ModelInstance> instance);   // others stop
+  void make_active(std::shared_ptr<ModelInstance> instance);  // others stop
   void set_candidate(std::shared_ptr<ModelInstance> instance);
   Result<> begin_shadow();
   Result<> take_over();
@@ -65,7 +65,7 @@ class ServedModel {
   const std::shared_ptr<ModelInstance>& active() const { return active_; }
   const std::shared_ptr<ModelInstance>& candidate() const { return candidate_; }
   const ServedCounts& counts() const { return counts_; }
-  std::string state() const;                  // serving | loading | down | none
+  std::string state() const;  // serving | loading | down | none
 
  private:
   boost::asio::awaitable<void> wait_for_change(std::chrono::steady_clock::time_point until);
@@ -83,19 +83,19 @@ class ServedModel {
   boost::asio::io_context& io_;
   ServedLimits limits_;
   Signal signal_;
-  std::shared_ptr<ModelInstance> active_;      // answers
-  std::shared_ptr<ModelInstance> previous_;    // warm, while probation_
-  std::shared_ptr<ModelInstance> candidate_;   // proved, before it takes over
+  std::shared_ptr<ModelInstance> active_;     // answers
+  std::shared_ptr<ModelInstance> previous_;   // warm, while probation_
+  std::shared_ptr<ModelInstance> candidate_;  // proved, before it takes over
   bool probation_ = false;
   bool shadow_ = false;
   bool closing_ = false;
   std::list<Waiter*> waiting_;
   ServedCounts counts_;
   ShadowReport shadow_report_;
-  std::vector<std::int64_t> shadow_us_;        // a ring of the latest
+  std::vector<std::int64_t> shadow_us_;  // a ring of the latest
   ProbationReport probation_report_;
   std::chrono::steady_clock::time_point progress_told_{};
-  std::shared_ptr<bool> here_ = std::make_shared<bool>(true);   // false once destroyed: callbacks ask it
+  std::shared_ptr<bool> here_ = std::make_shared<bool>(true);  // false once destroyed: callbacks ask it
 };
 
 }  // namespace ferry::agent

@@ -21,8 +21,12 @@ http::ServerLimits local_limits() {
 
 RuntimeActivator::RuntimeActivator(ServingOptions options, WorkerLimits worker_limits, ServedLimits served_limits,
                                    Clock& clock, Log& log)
-    : options_(std::move(options)), launch_{options_.worker_program, options_.runtime_library, worker_limits},
-      served_limits_(served_limits), clock_(clock), log_(log), api_(options_, models_, clock_) {
+    : options_(std::move(options)),
+      launch_{options_.worker_program, options_.runtime_library, worker_limits},
+      served_limits_(served_limits),
+      clock_(clock),
+      log_(log),
+      api_(options_, models_, clock_) {
   http::Router router;
   api_.add_routes(router);
   http::Listen unix_socket;

@@ -11,16 +11,16 @@ namespace ferry::agent {
 // One answered (or failed) live request, for telemetry. References live for the call only.
 struct InferenceSample {
   const SlotContents& release;
-  std::chrono::nanoseconds latency;           // as the application saw it, socket excluded
-  std::string_view error_type;                // empty: answered
-  std::span<const float> class_scores;        // the first item's `class_output`, raw; empty when there is none
+  std::chrono::nanoseconds latency;     // as the application saw it, socket excluded
+  std::string_view error_type;          // empty: answered
+  std::span<const float> class_scores;  // the first item's `class_output`, raw; empty when there is none
 };
 
 // One late label for an earlier prediction.
 struct LabelSample {
   const SlotContents& release;
   bool correct;
-  std::string_view source;                    // audit | user | downstream
+  std::string_view source;  // audit | user | downstream
 };
 
 // Implemented by telemetry; called on serving threads, thread-safe, never blocks.
@@ -37,22 +37,22 @@ class InferenceObserver {
 };
 
 struct ServingOptions {
-  Path data;                                  // the device's data tree; the socket is run/infer.sock in it
-  Path worker_program;                        // ferry-worker
-  Path runtime_library;                       // libonnxruntime.so; empty: the worker's default
-  std::string boot;                           // random id of this process's life, part of every prediction_id
+  Path data;             // the device's data tree; the socket is run/infer.sock in it
+  Path worker_program;   // ferry-worker
+  Path runtime_library;  // libonnxruntime.so; empty: the worker's default
+  std::string boot;      // random id of this process's life, part of every prediction_id
   std::string http_address = "127.0.0.1";
   std::uint16_t http_port = 0;
-  std::function<Json()> status;               // GET /ferry/v1/status
-  InferenceObserver* observer = nullptr;      // optional
+  std::function<Json()> status;           // GET /ferry/v1/status
+  InferenceObserver* observer = nullptr;  // optional
 };
 
 // Lifetime: everything passed by reference outlives it. Destruction closes.
 class Serving : public Activator {
  public:
-  virtual Result<> open() = 0;                // binds the socket and the loopback port
-  virtual void close() = 0;                   // drains, stops workers
-  virtual std::string url() const = 0;        // "http://127.0.0.1:<port>", after open()
+  virtual Result<> open() = 0;          // binds the socket and the loopback port
+  virtual void close() = 0;             // drains, stops workers
+  virtual std::string url() const = 0;  // "http://127.0.0.1:<port>", after open()
   virtual Path socket() const = 0;
 };
 

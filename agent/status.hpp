@@ -17,16 +17,16 @@ class StatusBoard {
 
   // One entry of `models` (docs/formats/inference-api.md), whole.
   void set_model(const std::string& model, Json entry);
-  void set_contact(bool connected, std::int64_t at_ms);   // at_ms is kept when not connected
+  void set_contact(bool connected, std::int64_t at_ms);  // at_ms is kept when not connected
   void set_hardware_class(std::string hardware_class);
   // Asked at each reading: `spool` counts and each model's serving state live elsewhere.
   void on_read(std::function<void(Json& document)> complete);
 
   Json document() const;
-  Json slots_detail() const;   // {"models": [the same entries]}
+  Json slots_detail() const;  // {"models": [the same entries]}
 
  private:
-  mutable std::mutex mutex_;   // guards all below
+  mutable std::mutex mutex_;  // guards all below
   std::string device_;
   std::string boot_;
   std::string hardware_class_;

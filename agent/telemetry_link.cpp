@@ -11,19 +11,25 @@ constexpr std::size_t described_max = 64;  // releases one process ever serves; 
 constexpr int uploads_per_round_max = 32;  // then other traffic gets its turn
 }  // namespace
 
-Result<std::unique_ptr<TelemetryLink>> TelemetryLink::open(const Identity& identity, std::string boot, Database& database,
-                                                           Clock& clock, Log& log) {
+Result<std::unique_ptr<TelemetryLink>> TelemetryLink::open(const Identity& identity, std::string boot,
+                                                           Database& database, Clock& clock, Log& log) {
   TRY(auto spool, telemetry::Spool::open(database, {}));
   return std::unique_ptr<TelemetryLink>(new TelemetryLink(identity, std::move(boot), std::move(spool), clock, log));
 }
 
 TelemetryLink::TelemetryLink(const Identity& identity, std::string boot, telemetry::Spool spool, Clock& clock, Log& log)
-    : url_(identity.server + "/v1/metrics"), install_(identity.install), boot_(std::move(boot)), clock_(clock), log_(log),
-      spool_(std::move(spool)), window_end_(clock.monotonic() + interval_) {}
+    : url_(identity.server + "/v1/metrics"),
+      install_(identity.install),
+      boot_(std::move(boot)),
+      clock_(clock),
+      log_(log),
+      spool_(std::move(spool)),
+      window_end_(clock.monotonic() + interval_) {}
 
 // Edges come from the release's own reference profile, so that device and gate histograms can be compared.
 telemetry::ReleaseKey TelemetryLink::key_of(const SlotContents& release) {
-  telemetry::ReleaseKey key{release.model, release.version, release.manifest_sha256.hex(), release.slot, release.rollout, release.arm};
+  telemetry::ReleaseKey key{release.model, release.version, release.manifest_sha256.hex(),
+                            release.slot,  release.rollout, release.arm};
   {
     std::lock_guard lock(described_mutex_);
     if (described_.size() >= described_max) described_.clear();
@@ -104,7 +110,8 @@ Result<> TelemetryLink::upload(HttpClient& http) {
     TRY(auto response, http.send(request));
     bool never = response.status == 400 || response.status == 413 || response.status == 415 || response.status == 422;
     if (never)
-      log_.error("the server refuses our telemetry; dropped", {{"error", error_from_status(response, "metrics").context}});
+      log_.error("the server refuses our telemetry; dropped",
+                 {{"error", error_from_status(response, "metrics").context}});
     else if (response.status != 200)
       return error_from_status(response, "metrics");
     std::lock_guard lock(mutex_);

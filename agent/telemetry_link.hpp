@@ -36,12 +36,12 @@ class TelemetryLink final : public InferenceObserver, public Uploader {
   Clock& clock_;
   Log& log_;
   telemetry::Recorder recorder_;
-  mutable std::mutex mutex_;         // guards spool_, interval_, window_end_
+  mutable std::mutex mutex_;  // guards spool_, interval_, window_end_
   telemetry::Spool spool_;
   Duration interval_{std::chrono::seconds{60}};
   std::chrono::nanoseconds window_end_{0};
-  std::mutex described_mutex_;       // guards described_
-  std::set<Digest> described_;       // releases whose histogram edges the recorder knows
+  std::mutex described_mutex_;  // guards described_
+  std::set<Digest> described_;  // releases whose histogram edges the recorder knows
 };
 
 }  // namespace ferry::agent

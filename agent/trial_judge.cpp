@@ -15,7 +15,8 @@ bool too_many_errors(const ota::TrialPolicy& policy, std::uint64_t errors, std::
 }
 
 std::string error_words(std::uint64_t errors, std::uint64_t asked, const std::string& message) {
-  return std::to_string(errors) + " of " + std::to_string(asked) + " requests failed" + (message.empty() ? "" : ": " + message);
+  return std::to_string(errors) + " of " + std::to_string(asked) + " requests failed" +
+         (message.empty() ? "" : ": " + message);
 }
 
 bool over(std::uint64_t asked, std::int64_t wanted, Duration elapsed, std::int64_t limit_s) {
@@ -27,24 +28,30 @@ bool over(std::uint64_t asked, std::int64_t wanted, Duration elapsed, std::int64
 TrialJudgement judge_shadow(const ota::TrialPolicy& policy, const ShadowReport& report, Duration elapsed,
                             std::optional<std::int64_t> latency_p99_us_max) {
   if (report.crashes > 0)
-    return failed(report.reason, "trial.crash", "in shadow, after " + std::to_string(report.mirrored) + " requests: " + report.message);
+    return failed(report.reason, "trial.crash",
+                  "in shadow, after " + std::to_string(report.mirrored) + " requests: " + report.message);
   if (too_many_errors(policy, report.errors, report.mirrored, policy.shadow_requests))
-    return failed(report.reason, "trial.errors", "in shadow: " + error_words(report.errors, report.mirrored, report.message));
+    return failed(report.reason, "trial.errors",
+                  "in shadow: " + error_words(report.errors, report.mirrored, report.message));
   if (latency_p99_us_max && report.mirrored >= shadow_latency_samples_min &&
       report.latency_p50_us > static_cast<std::uint64_t>(*latency_p99_us_max))
-    return failed("trial.latency", "", "in shadow the median of " + std::to_string(report.mirrored) + " requests was " +
-                                           std::to_string(report.latency_p50_us) + " us, the budget's p99 is " +
-                                           std::to_string(*latency_p99_us_max) + " us");
+    return failed("trial.latency", "",
+                  "in shadow the median of " + std::to_string(report.mirrored) + " requests was " +
+                      std::to_string(report.latency_p50_us) + " us, the budget's p99 is " +
+                      std::to_string(*latency_p99_us_max) + " us");
   if (over(report.mirrored, policy.shadow_requests, elapsed, policy.shadow_s_max)) return {TrialVerdict::pass, "", ""};
   return {};
 }
 
 TrialJudgement judge_probation(const ota::TrialPolicy& policy, const ProbationReport& report, Duration elapsed) {
   if (report.crashes > 0)
-    return failed(report.reason, "trial.crash", "in probation, after " + std::to_string(report.requests) + " requests: " + report.message);
+    return failed(report.reason, "trial.crash",
+                  "in probation, after " + std::to_string(report.requests) + " requests: " + report.message);
   if (too_many_errors(policy, report.errors, report.requests, policy.probation_requests))
-    return failed(report.reason, "trial.errors", "in probation: " + error_words(report.errors, report.requests, report.message));
-  if (over(report.requests, policy.probation_requests, elapsed, policy.probation_s)) return {TrialVerdict::pass, "", ""};
+    return failed(report.reason, "trial.errors",
+                  "in probation: " + error_words(report.errors, report.requests, report.message));
+  if (over(report.requests, policy.probation_requests, elapsed, policy.probation_s))
+    return {TrialVerdict::pass, "", ""};
   return {};
 }
 

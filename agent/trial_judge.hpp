@@ -8,7 +8,7 @@ namespace ferry::agent {
 enum class TrialVerdict { wait, pass, fail };
 struct TrialJudgement {
   TrialVerdict verdict = TrialVerdict::wait;
-  std::string reason;    // reasons.md, when it failed
+  std::string reason;  // reasons.md, when it failed
   std::string message;
 };
 

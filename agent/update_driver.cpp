@@ -6,11 +6,15 @@ namespace {
 
 Json event_of(const std::string& model, const ota::Report& report) {
   bool lost = report.state == ota::ReportState::slot_lost;
-  Json event{{"at_ms", report.at_ms},     {"kind", lost ? "alarm" : "update"},
-             {"model", model},            {"version", report.version},
+  Json event{{"at_ms", report.at_ms},
+             {"kind", lost ? "alarm" : "update"},
+             {"model", model},
+             {"version", report.version},
              {"manifest_sha256", report.manifest_sha256.hex()},
-             {"rollout", report.rollout}, {"reason", report.reason},
-             {"variant", report.variant}, {"slot", report.slot},
+             {"rollout", report.rollout},
+             {"reason", report.reason},
+             {"variant", report.variant},
+             {"slot", report.slot},
              {"detail", {{"message", report.message}}}};
   event["state"] = lost ? "" : std::string(to_string(report.state));
   return event;
@@ -19,20 +23,31 @@ Json event_of(const std::string& model, const ota::Report& report) {
 Json status_of(const ota::SlotState& state) {
   Json active = nullptr;
   if (const auto* entry = state.active_entry())
-    active = Json{{"version", entry->version}, {"slot", to_string(*state.active)}, {"counter", entry->counter},
+    active = Json{{"version", entry->version},
+                  {"slot", to_string(*state.active)},
+                  {"counter", entry->counter},
                   {"manifest_sha256", entry->manifest_sha256.hex()},
-                  {"variant", entry->variant}, {"variant_reason", entry->variant_reason}, {"state", ""}};
-  return Json{{"model", state.model}, {"active", std::move(active)},
-              {"slots", ota::slots_to_json(state)}, {"update", ota::update_to_json(state.update)},
-              {"rejected", ota::rejected_to_json(state)}, {"last_reason", state.report.reason},
+                  {"variant", entry->variant},
+                  {"variant_reason", entry->variant_reason},
+                  {"state", ""}};
+  return Json{{"model", state.model},
+              {"active", std::move(active)},
+              {"slots", ota::slots_to_json(state)},
+              {"update", ota::update_to_json(state.update)},
+              {"rejected", ota::rejected_to_json(state)},
+              {"last_reason", state.report.reason},
               {"floor", state.floor}};
 }
 
 }  // namespace
 
 UpdateDriver::UpdateDriver(DataTree data, std::string model, DriverPorts ports, DriverLimits limits)
-    : model_(std::move(model)), ports_(std::move(ports)), limits_(limits), sleeper_(ports_.clock),
-      store_(data.root, model_, ports_.log), wall_base_ms_(to_unix_ms(ports_.clock.now())),
+    : model_(std::move(model)),
+      ports_(std::move(ports)),
+      limits_(limits),
+      sleeper_(ports_.clock),
+      store_(data.root, model_, ports_.log),
+      wall_base_ms_(to_unix_ms(ports_.clock.now())),
       steady_base_(ports_.clock.monotonic()) {}
 
 UpdateDriver::~UpdateDriver() { stop(); }
@@ -103,10 +118,12 @@ Result<> UpdateDriver::boot() {
     // The spool must not take the reports of the new state for repeats of the lost one's.
     auto highest = ports_.spool.highest_number(model_);
     if (highest) state_.report.number = *highest;
-    Json event{{"at_ms", now_ms()}, {"kind", "alarm"}, {"model", model_}, {"reason", "slot.corrupt"},
+    Json event{{"at_ms", now_ms()},
+               {"kind", "alarm"},
+               {"model", model_},
+               {"reason", "slot.corrupt"},
                {"detail", {{"message", "both copies of the slot state were damaged; rebuilt from the slots"}}}};
-    if (auto told = ports_.spool.append(event); !told)
-      ports_.log.warn("event lost", {{"error", told.error().context}});
+    if (auto told = ports_.spool.append(event); !told) ports_.log.warn("event lost", {{"error", told.error().context}});
   }
   told_number_ = store_.rebuilt() ? state_.report.number : 0;
   outcome_number_ = state_.report.number;
@@ -185,7 +202,8 @@ void UpdateDriver::take_assignment() {
   }
   if (!assigned) return;
   auto now = ports_.clock.monotonic();
-  bool held = held_ && held_->release == assigned->manifest_sha256 && held_->rollout == assigned->rollout && now < held_->until;
+  bool held =
+      held_ && held_->release == assigned->manifest_sha256 && held_->rollout == assigned->rollout && now < held_->until;
   if (held) return;
   wall_base_ms_ = to_unix_ms(ports_.clock.now());  // between updates a clock that was set meanwhile is believed
   steady_base_ = now;
@@ -217,8 +235,11 @@ Result<> UpdateDriver::advance(const ota::Event& event, std::vector<ota::Command
   ota::Step next = ota::step(state_, event);
   if (!(next.state == state_)) {
     TRY_VOID(store_.save(next.state));
-    ports_.log.info("update", {{"model", model_}, {"event", name_of(event)}, {"from", name_of(state_.update)},
-                               {"to", name_of(next.state.update)}, {"reason", next.state.report.reason}});
+    ports_.log.info("update", {{"model", model_},
+                               {"event", name_of(event)},
+                               {"from", name_of(state_.update)},
+                               {"to", name_of(next.state.update)},
+                               {"reason", next.state.report.reason}});
     state_ = std::move(next.state);
     publish();
     remember_outcome();
@@ -312,7 +333,8 @@ Result<SlotContents> UpdateDriver::candidate() {
 Result<SlotContents> UpdateDriver::active() {
   const auto* entry = state_.active_entry();
   if (entry == nullptr) return Error{Errc::not_found, "no active release"};
-  return contents(*state_.active, entry->manifest_sha256, entry->variant, entry->variant_reason, entry->rollout, entry->arm);
+  return contents(*state_.active, entry->manifest_sha256, entry->variant, entry->variant_reason, entry->rollout,
+                  entry->arm);
 }
 
 }  // namespace ferry::agent

@@ -17,21 +17,21 @@ namespace ferry::agent {
 struct DriverPorts {
   Activator& activator;
   ReleaseResolver& resolver;
-  HttpClientFactory make_client;       // a client per fetch: idle devices hold no connection for it
+  HttpClientFactory make_client;  // a client per fetch: idle devices hold no connection for it
   EventSpool& spool;
   StatusBoard& status;
-  std::function<void()> events_wait;   // something was spooled; returns at once
+  std::function<void()> events_wait;  // something was spooled; returns at once
   Clock& clock;
   Random& random;
   Log& log;
 };
 
 struct DriverLimits {
-  Duration trial_poll{std::chrono::milliseconds{200}};     // while in shadow or probation
+  Duration trial_poll{std::chrono::milliseconds{200}};  // while in shadow or probation
   Duration idle_poll{std::chrono::minutes{10}};
-  Duration scrub_interval{std::chrono::hours{24}};         // the active slot's digests are read again
-  Duration disk_retry{std::chrono::seconds{5}};            // after the state or a slot could not be written
-  Duration hold_first{std::chrono::seconds{60}};           // a failed or refused release is not tried again before
+  Duration scrub_interval{std::chrono::hours{24}};  // the active slot's digests are read again
+  Duration disk_retry{std::chrono::seconds{5}};     // after the state or a slot could not be written
+  Duration hold_first{std::chrono::seconds{60}};    // a failed or refused release is not tried again before
   Duration hold_max{std::chrono::hours{1}};
   Duration backoff_first{std::chrono::seconds{1}};
   Duration backoff_max{std::chrono::minutes{5}};
@@ -43,8 +43,8 @@ class UpdateDriver {
   UpdateDriver(DataTree data, std::string model, DriverPorts ports, DriverLimits limits = {});
   ~UpdateDriver();
 
-  void start();   // the thread: boot(), then turn() until stop()
-  void stop();    // cuts downloads and proofs, joins; the journal continues at the next start
+  void start();  // the thread: boot(), then turn() until stop()
+  void stop();   // cuts downloads and proofs, joins; the journal continues at the next start
 
   // From any thread, return at once.
   void assign(const ota::AssignedRelease& release);
@@ -60,8 +60,8 @@ class UpdateDriver {
  private:
   enum class CommandResult { done, interrupted, again_later };
 
-  void feed(ota::Event event);                       // queue
-  void drain();                                      // until the queue is empty
+  void feed(ota::Event event);  // queue
+  void drain();                 // until the queue is empty
   Result<> advance(const ota::Event& event, std::vector<ota::Command>& commands);
   void publish();
   void tell_report();
@@ -103,13 +103,13 @@ class UpdateDriver {
   ota::SlotStore store_;
   ota::SlotState state_;
   std::deque<ota::Event> queue_;
-  std::optional<ota::Command> unfinished_;           // to run again, not before retry_at_
+  std::optional<ota::Command> unfinished_;  // to run again, not before retry_at_
   std::chrono::nanoseconds retry_at_{0};
   std::chrono::nanoseconds stage_began_{0};
   std::chrono::nanoseconds scrub_at_{0};
-  std::optional<std::int64_t> latency_p99_us_max_;   // of the candidate's variant
-  std::int64_t outcome_number_ = 0;                  // the last report that `held_` knows
-  std::int64_t told_number_ = 0;                     // the last report known to be in the spool
+  std::optional<std::int64_t> latency_p99_us_max_;  // of the candidate's variant
+  std::int64_t outcome_number_ = 0;                 // the last report that `held_` knows
+  std::int64_t told_number_ = 0;                    // the last report known to be in the spool
 
   struct Held {
     Digest release;
@@ -123,13 +123,13 @@ class UpdateDriver {
   std::int64_t wall_base_ms_ = 0;
   std::chrono::nanoseconds steady_base_{0};
 
-  mutable std::mutex mutex_;                         // guards assigned_ to stopping_
+  mutable std::mutex mutex_;  // guards assigned_ to stopping_
   std::optional<ota::AssignedRelease> assigned_;
   bool assignment_new_ = false;
   std::optional<Digest> busy_with_;
   bool check_active_ = false;
   bool stopping_ = false;
-  std::atomic<bool> cancel_{false};                  // cuts the fetch or proof under way
+  std::atomic<bool> cancel_{false};  // cuts the fetch or proof under way
   std::thread thread_;
 };
 

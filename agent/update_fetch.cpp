@@ -6,7 +6,8 @@ namespace ferry::agent {
 UpdateDriver::CommandResult UpdateDriver::run_one(const ota::Fetch& fetch) {
   begin_busy(fetch.release.manifest_sha256);
   if (fetch.attempt > 1 && !interrupted()) {
-    auto range = std::min(limits_.backoff_first * (std::int64_t{1} << std::min<std::int64_t>(fetch.attempt, 16)), limits_.backoff_max);
+    auto range = std::min(limits_.backoff_first * (std::int64_t{1} << std::min<std::int64_t>(fetch.attempt, 16)),
+                          limits_.backoff_max);
     sleeper_.sleep(ota::Backoff(range, range).next(ports_.random));
   }
   auto result = CommandResult::interrupted;
@@ -18,8 +19,10 @@ UpdateDriver::CommandResult UpdateDriver::run_one(const ota::Fetch& fetch) {
       result = CommandResult::done;
     } else {
       WatchedClient http(std::move(*client), cancel_);
-      if (auto release = resolve(fetch, http)) result = install(fetch, *release, http);
-      else if (queue_.size() > queued) result = CommandResult::done;
+      if (auto release = resolve(fetch, http))
+        result = install(fetch, *release, http);
+      else if (queue_.size() > queued)
+        result = CommandResult::done;
     }
   }
   end_busy();
@@ -67,7 +70,8 @@ std::optional<ResolvedRelease> UpdateDriver::resolve(const ota::Fetch& fetch, Wa
   }
 }
 
-UpdateDriver::CommandResult UpdateDriver::install(const ota::Fetch& fetch, const ResolvedRelease& release, WatchedClient& http) {
+UpdateDriver::CommandResult UpdateDriver::install(const ota::Fetch& fetch, const ResolvedRelease& release,
+                                                  WatchedClient& http) {
   const ota::Variant& variant = release.manifest->variants[release.choice.index];
   ota::Downloaded downloaded{fetch.slot, release.choice.name, release.choice.reason, 0};
   auto finish = [&] {

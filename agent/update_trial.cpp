@@ -19,7 +19,8 @@ UpdateDriver::CommandResult UpdateDriver::run_one(const ota::Prove&) {
   }
   Duration limit{std::max<std::int64_t>(1, trial->deadline_ms - now_ms())};
   begin_busy(trial->release.manifest_sha256);
-  auto proved = interrupted() ? Result<>(Error{Errc::cancelled, "cancelled"}) : ports_.activator.prove(*release, limit, cancel_);
+  auto proved =
+      interrupted() ? Result<>(Error{Errc::cancelled, "cancelled"}) : ports_.activator.prove(*release, limit, cancel_);
   end_busy();
   latency_p99_us_max_.reset();
   if (proved) {
@@ -96,7 +97,8 @@ void UpdateDriver::watch_trial() {
   auto elapsed = std::chrono::duration_cast<Duration>(ports_.clock.monotonic() - stage_began_);
   TrialJudgement judgement;
   if (trial->stage == ota::TrialStage::shadow) {
-    judgement = judge_shadow(trial->release.policy, ports_.activator.shadow_report(model_), elapsed, latency_p99_us_max_);
+    judgement =
+        judge_shadow(trial->release.policy, ports_.activator.shadow_report(model_), elapsed, latency_p99_us_max_);
     if (judgement.verdict == TrialVerdict::pass) feed(ota::Shadowed{});
   } else if (trial->stage == ota::TrialStage::probation) {
     judgement = judge_probation(trial->release.policy, ports_.activator.probation_report(model_), elapsed);

@@ -7,7 +7,8 @@ namespace ferry::agent {
 class WatchedClient final : public HttpClient {
  public:
   // `cancel` outlives it; true cuts the request under way.
-  WatchedClient(std::unique_ptr<HttpClient> inner, const std::atomic<bool>& cancel) : inner_(std::move(inner)), cancel_(cancel) {}
+  WatchedClient(std::unique_ptr<HttpClient> inner, const std::atomic<bool>& cancel)
+      : inner_(std::move(inner)), cancel_(cancel) {}
   Result<HttpResponse> send(const HttpRequest& request) override {
     HttpRequest copy = request;
     copy.cancel = &cancel_;

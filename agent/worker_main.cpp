@@ -3,19 +3,21 @@
 
 #include "runtime/worker_protocol.hpp"
 
+#include <unistd.h>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
-#include <unistd.h>
 
 namespace {
 
 constexpr int exit_usage = 2;
 
 int usage(const char* problem) {
-  std::fprintf(stderr, "ferry-worker: %s\nusage: ferry-worker --fd N [--runtime-library PATH]\n"
-                       "It is started by ferry-agent and speaks frames over the socket N; it is of no use by hand.\n", problem);
+  std::fprintf(stderr,
+               "ferry-worker: %s\nusage: ferry-worker --fd N [--runtime-library PATH]\n"
+               "It is started by ferry-agent and speaks frames over the socket N; it is of no use by hand.\n",
+               problem);
   return exit_usage;
 }
 
@@ -31,7 +33,8 @@ int main(int argc, char** argv) {
     std::string_view value = argv[at + 1];
     if (flag == "--fd") {
       auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), fd);
-      if (error != std::errc() || end != value.data() + value.size() || fd < 3) return usage("--fd: expected a number of at least 3");
+      if (error != std::errc() || end != value.data() + value.size() || fd < 3)
+        return usage("--fd: expected a number of at least 3");
     } else if (flag == "--runtime-library") {
       options.runtime_library = value;
     } else {

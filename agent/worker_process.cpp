@@ -13,13 +13,13 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <deque>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <sys/wait.h>
 
 namespace ferry::agent {
 namespace {
@@ -27,16 +27,22 @@ namespace {
 namespace asio = boost::asio;
 using Code = boost::system::error_code;
 
-constexpr std::size_t log_lines_max = 50;          // of one worker's stderr; the rest is drained
+constexpr std::size_t log_lines_max = 50;  // of one worker's stderr; the rest is drained
 constexpr std::size_t log_line_bytes_max = 400;
 constexpr std::size_t last_words_bytes_max = 1024;
 
 class Process final : public WorkerProcess, public std::enable_shared_from_this<Process> {
  public:
   Process(asio::io_context& io, SpawnedWorker spawned, WorkerLimits limits, std::string name, Log& log)
-      : io_(io), socket_(io, asio::local::stream_protocol(), spawned.socket.release()),
-        errors_(io, spawned.errors.release()), watchdog_(io), limits_(limits), name_(std::move(name)), log_(log),
-        pid_(spawned.pid), oom_kills_before_(read_oom_kills()) {}
+      : io_(io),
+        socket_(io, asio::local::stream_protocol(), spawned.socket.release()),
+        errors_(io, spawned.errors.release()),
+        watchdog_(io),
+        limits_(limits),
+        name_(std::move(name)),
+        log_(log),
+        pid_(spawned.pid),
+        oom_kills_before_(read_oom_kills()) {}
   ~Process() override {
     if (pid_ > 0) {
       ::kill(pid_, SIGKILL);
@@ -101,7 +107,7 @@ class Process final : public WorkerProcess, public std::enable_shared_from_this<
   runtime::FrameParser parser_;
   bool alive_ = true;
   bool stopping_ = false;
-  bool killed_ = false;       // by us: death_ is set
+  bool killed_ = false;  // by us: death_ is set
   WorkerDeath death_;
   std::function<void()> listener_;
   std::array<char, 4096> words_;
@@ -160,7 +166,8 @@ void Process::write(std::vector<iovec> parts) {
 void Process::write_rest() {
   auto writable = [self = shared_from_this()](Code code) {
     if (code || !self->alive_) return;
-    auto count = ::send(self->socket_.native_handle(), self->unsent_.data(), self->unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    auto count =
+        ::send(self->socket_.native_handle(), self->unsent_.data(), self->unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno != EAGAIN && errno != EINTR) return;  // gone: the reader buries it
     if (count > 0) self->unsent_.erase(0, static_cast<std::size_t>(count));
     if (self->unsent_.empty()) {
@@ -199,8 +206,9 @@ void Process::take_answer(const runtime::Frame& frame) {
   auto id = head ? integer_at(*head, "id", 0) : Result<std::int64_t>(head.error());
   auto ok = head ? bool_at(*head, "ok") : Result<bool>(head.error());
   if (!id || !ok || pending_.empty() || static_cast<std::uint64_t>(*id) != pending_.front().id) {
-    return kill({"trial.crash", "the worker broke the protocol: " +
-                                    (!id ? id.error().context : !ok ? ok.error().context : "an answer out of order")});
+    return kill({"trial.crash", "the worker broke the protocol: " + (!id   ? id.error().context
+                                                                     : !ok ? ok.error().context
+                                                                           : "an answer out of order")});
   }
   auto done = std::move(pending_.front().done);
   pending_.pop_front();
@@ -255,13 +263,15 @@ void Process::bury() {
   auto self = shared_from_this();  // a listener may drop the last other reference
   int status = 0;
   siginfo_t ended{};
-  bool already = waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == pid_;
+  bool already =
+      waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == pid_;
   if (!already && !killed_ && !stopping_) {
     for (int tries = 0; tries < 20 && !already; ++tries) {  // at most 20 ms, for the true exit status
       timespec millisecond{0, 1'000'000};
       nanosleep(&millisecond, nullptr);
       ended = {};
-      already = waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == pid_;
+      already =
+          waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == pid_;
     }
   }
   if (!already) ::kill(pid_, SIGKILL);
@@ -331,7 +341,7 @@ asio::awaitable<Result<WorkerAnswer>> WorkerProcess::ask(Json head, std::span<co
     call(std::move(head), tensors, limit, std::move(done));
   };
   return asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<WorkerAnswer>)>(std::move(initiate),
-                                                                                         asio::use_awaitable);
+                                                                                          asio::use_awaitable);
 }
 
 WorkerDeath explain_death(int wait_status, std::uint64_t oom_kills, std::string_view last_words) {
@@ -341,7 +351,8 @@ WorkerDeath explain_death(int wait_status, std::uint64_t oom_kills, std::string_
   if (WIFSIGNALED(wait_status)) {
     int signal = WTERMSIG(wait_status);
     const char* name = sigabbrev_np(signal);
-    death.message = "the worker was killed by signal " + std::to_string(signal) + " (SIG" + (name != nullptr ? name : "?") + ")";
+    death.message =
+        "the worker was killed by signal " + std::to_string(signal) + " (SIG" + (name != nullptr ? name : "?") + ")";
     if (signal == SIGKILL && oom_kills > 0) {
       death.reason = "trial.memory";
       death.message += ", by the kernel's out-of-memory killer";
@@ -366,9 +377,10 @@ WorkerDeath explain_death(int wait_status, std::uint64_t oom_kills, std::string_
   return death;
 }
 
-Json load_request(const Path& path, const std::string& sha256_hex, std::uint64_t length, std::int64_t memory_bytes_max) {
-  return Json{{"op", "load"},  {"path", path.string()}, {"sha256", sha256_hex},
-              {"length", length}, {"threads", 1},       {"memory_bytes_max", memory_bytes_max},
+Json load_request(const Path& path, const std::string& sha256_hex, std::uint64_t length,
+                  std::int64_t memory_bytes_max) {
+  return Json{{"op", "load"},         {"path", path.string()}, {"sha256", sha256_hex},
+              {"length", length},     {"threads", 1},          {"memory_bytes_max", memory_bytes_max},
               {"optimized_cache", ""}};
 }
 

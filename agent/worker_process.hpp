@@ -1,7 +1,7 @@
 // One ferry-worker process as the supervisor sees it: requests go out, answers come back in order, death has a cause.
 #pragma once
-#include "common/log.hpp"
 #include "common/file.hpp"
+#include "common/log.hpp"
 #include "runtime/tensor.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -10,21 +10,23 @@
 #include <span>
 #include <string>
 
-namespace boost::asio { class io_context; }
+namespace boost::asio {
+class io_context;
+}
 
 namespace ferry::agent {
 
 struct WorkerLimits {
-  Duration start = std::chrono::seconds{20};     // hello: program start included
+  Duration start = std::chrono::seconds{20};  // hello: program start included
   Duration load = std::chrono::seconds{120};
-  Duration infer = std::chrono::seconds{10};     // one inference, from the moment it is at the head of the queue
-  Duration stop = std::chrono::seconds{3};       // then it is killed
-  std::size_t waiting_max = 256;                 // requests in the queue of one worker
+  Duration infer = std::chrono::seconds{10};  // one inference, from the moment it is at the head of the queue
+  Duration stop = std::chrono::seconds{3};    // then it is killed
+  std::size_t waiting_max = 256;              // requests in the queue of one worker
 };
 
 struct WorkerLaunch {
-  Path program;                  // ferry-worker
-  Path runtime_library;          // empty: the worker's default
+  Path program;          // ferry-worker
+  Path runtime_library;  // empty: the worker's default
   WorkerLimits limits;
 };
 
@@ -35,8 +37,8 @@ struct WorkerAnswer {
 
 // Why a request got no answer from a worker that died of it, or with it.
 struct WorkerDeath {
-  std::string reason;            // trial.crash | trial.memory | trial.hang
-  std::string message;           // for a person: signal or exit code, and the last words on stderr
+  std::string reason;   // trial.crash | trial.memory | trial.hang
+  std::string message;  // for a person: signal or exit code, and the last words on stderr
 };
 
 // Everything runs on the io_context's one thread, from construction to destruction; nothing here is thread-safe.
@@ -57,13 +59,14 @@ class WorkerProcess {
   // the socket is full. `done` is called exactly once, never from inside call().
   virtual void call(Json head, std::span<const runtime::TensorView> tensors, Duration limit, Done done) = 0;
   // The same for a coroutine on the io thread; what `tensors` views must live until it resumes.
-  boost::asio::awaitable<Result<WorkerAnswer>> ask(Json head, std::span<const runtime::TensorView> tensors, Duration limit);
+  boost::asio::awaitable<Result<WorkerAnswer>> ask(Json head, std::span<const runtime::TensorView> tensors,
+                                                   Duration limit);
 
   virtual const WorkerLimits& limits() const = 0;
   virtual int pid() const = 0;
-  virtual bool alive() const = 0;                      // runs, and neither stop() nor kill() was called
-  virtual std::size_t waiting() const = 0;             // requests without an answer
-  virtual const WorkerDeath& death() const = 0;        // meaningful when not alive
+  virtual bool alive() const = 0;                // runs, and neither stop() nor kill() was called
+  virtual std::size_t waiting() const = 0;       // requests without an answer
+  virtual const WorkerDeath& death() const = 0;  // meaningful when not alive
   // Called once, after the pending requests have been failed; not when stop() was asked for. Replaces an earlier one.
   virtual void on_death(std::function<void()> listener) = 0;
   // Answers what is pending, then exits; killed when that takes longer than limits().stop beyond the pending work.

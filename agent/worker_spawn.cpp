@@ -3,14 +3,14 @@
 
 #include "runtime/worker_protocol.hpp"
 
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <charconv>
 #include <csignal>
 #include <cstring>
-#include <fcntl.h>
-#include <spawn.h>
 #include <string>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <vector>
 
 extern char** environ;
@@ -21,8 +21,8 @@ namespace {
 using FileActions = Handle<posix_spawn_file_actions_t, posix_spawn_file_actions_destroy>;
 using Attributes = Handle<posix_spawnattr_t, posix_spawnattr_destroy>;
 
-constexpr std::string_view passed_on[] = {"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LD_LIBRARY_PATH=",
-                                          "LD_PRELOAD=", "LANG=", "TZ="};
+constexpr std::string_view passed_on[] = {
+    "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LD_LIBRARY_PATH=", "LD_PRELOAD=", "LANG=", "TZ="};
 
 std::vector<std::string> worker_environment() {
   // One heap is enough for one thread, and every further one costs address space against RLIMIT_DATA.

@@ -2,15 +2,15 @@
 #pragma once
 #include "common/file.hpp"
 
-#include <string_view>
 #include <sys/types.h>
+#include <string_view>
 
 namespace ferry::agent {
 
 struct SpawnedWorker {
   pid_t pid = -1;
-  FileDescriptor socket;    // our end, non-blocking
-  FileDescriptor errors;    // its stderr, non-blocking
+  FileDescriptor socket;  // our end, non-blocking
+  FileDescriptor errors;  // its stderr, non-blocking
 };
 
 // Call it on a thread that lives as long as the worker shall: the worker dies with the thread that made it

@@ -12,8 +12,8 @@ namespace ferry::ci_gates {
 // `scope` is "<hardware class>/<variant>", the second half of every id.
 // accuracy.top1, accuracy.regression (with a baseline), latency.p99, latency.regression (with a baseline),
 // memory.peak, golden.determinism, contract.fits. A contract that does not fit yields contract.fits alone.
-std::vector<Measurement> check_variant(const Evaluation& evaluation, const GatePolicy& policy, const ota::Budget& budget,
-                                       const std::string& scope);
+std::vector<Measurement> check_variant(const Evaluation& evaluation, const GatePolicy& policy,
+                                       const ota::Budget& budget, const std::string& scope);
 
 // A variant that could not be run at all (load error, crash, hang, out of memory): one failed line, contract.fits, that
 // says why.

@@ -2,13 +2,13 @@
 #include "ci_gates/evaluation.hpp"
 #include "common/bytes.hpp"
 
-#include <cerrno>
-#include <csignal>
-#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cerrno>
+#include <csignal>
+#include <nlohmann/json.hpp>
 
 namespace ferry::ci_gates {
 namespace {
@@ -32,7 +32,8 @@ constexpr bool can_limit_memory = true;
     if (seen) {
       answer["ok"] = to_json(*seen);
     } else {
-      answer["error"] = {{"code", int(seen.error().code)}, {"context", seen.error().context}, {"reason", seen.error().reason}};
+      answer["error"] = {
+          {"code", int(seen.error().code)}, {"context", seen.error().context}, {"reason", seen.error().reason}};
     }
   } catch (const std::bad_alloc&) {
     answer["error"] = {{"code", int(Errc::gate_failed)}, {"context", "out of memory"}, {"reason", "trial.memory"}};
@@ -53,10 +54,12 @@ Result<std::string> read_answer(int in, std::chrono::seconds limit) {
   std::string text;
   char piece[65536];
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     pollfd wait{in, POLLIN, 0};
     const int ready = left > 0 ? poll(&wait, 1, int(std::min<std::int64_t>(left, 60'000))) : 0;
-    if (left <= 0) return Error{Errc::timeout, "no answer within " + std::to_string(limit.count()) + " s", "trial.hang"};
+    if (left <= 0)
+      return Error{Errc::timeout, "no answer within " + std::to_string(limit.count()) + " s", "trial.hang"};
     if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     const ssize_t n = read(in, piece, sizeof piece);
     if (n < 0 && errno == EINTR) continue;
@@ -71,7 +74,8 @@ Error error_from_death(int status) {
     return {Errc::gate_failed, std::string("the model killed its process: ") + strsignal(WTERMSIG(status)),
             WTERMSIG(status) == SIGKILL ? "trial.memory" : "trial.crash"};
   }
-  return {Errc::gate_failed, "the process that ran the model ended with " + std::to_string(WEXITSTATUS(status)), "trial.crash"};
+  return {Errc::gate_failed, "the process that ran the model ended with " + std::to_string(WEXITSTATUS(status)),
+          "trial.crash"};
 }
 
 Result<Evaluation> read_evaluation(const std::string& text, int status) {
@@ -96,7 +100,9 @@ Result<Evaluation> evaluate_in_child(const Path& runtime_library, std::string_vi
   const pid_t child = fork();
   if (child < 0) return errno_error("fork", "gate");
   if (child == 0) {
-    child_main(out.get(), [&] { return evaluate(runtime_library, model, baseline, manifest, dataset, plan); }, memory_bytes_max);
+    child_main(
+        out.get(), [&] { return evaluate(runtime_library, model, baseline, manifest, dataset, plan); },
+        memory_bytes_max);
   }
   out = FileDescriptor();
   auto text = read_answer(in.get(), time_limit);
@@ -134,7 +140,8 @@ Result<Evaluation> evaluation_from_json(const Json& document) {
   TRY(seen.contract_error, string_at(document, "contract_error", 64 * 1024));
   TRY(seen.correct, string_at(document, "correct", answer_bytes_max));
   TRY(seen.baseline_correct, string_at(document, "baseline_correct", answer_bytes_max));
-  for (auto [key, into] : {std::pair{"latencies_us", &seen.latencies_us}, std::pair{"baseline_latencies_us", &seen.baseline_latencies_us}}) {
+  for (auto [key, into] : {std::pair{"latencies_us", &seen.latencies_us},
+                           std::pair{"baseline_latencies_us", &seen.baseline_latencies_us}}) {
     TRY(const Json* list, array_at(document, key, 10'000'000));
     for (const Json& value : *list) into->push_back(value.get<double>());
   }

@@ -41,8 +41,10 @@ Result<std::string> read_maybe_gzip(const Path& file) {
 Result<IdxFile> read_idx(const Path& file, std::size_t dimensions_expected) {
   TRY(std::string bytes, read_maybe_gzip(file));
   const auto refuse = [&](const std::string& why) { return Error{Errc::bad_input, file.string() + ": " + why}; };
-  if (bytes.size() < 4 || bytes[0] != 0 || bytes[1] != 0) return refuse("not an IDX file: expected two zero bytes first");
-  if (static_cast<unsigned char>(bytes[2]) != idx_type_unsigned_byte) return refuse("expected unsigned bytes (type 0x08)");
+  if (bytes.size() < 4 || bytes[0] != 0 || bytes[1] != 0)
+    return refuse("not an IDX file: expected two zero bytes first");
+  if (static_cast<unsigned char>(bytes[2]) != idx_type_unsigned_byte)
+    return refuse("expected unsigned bytes (type 0x08)");
   if (static_cast<unsigned char>(bytes[3]) != dimensions_expected) {
     return refuse("expected " + std::to_string(dimensions_expected) + " dimensions, found " +
                   std::to_string(int(static_cast<unsigned char>(bytes[3]))));
@@ -54,7 +56,8 @@ Result<IdxFile> read_idx(const Path& file, std::size_t dimensions_expected) {
   for (std::size_t i = 0; i < dimensions_expected; ++i) {
     idx.dimensions.push_back(big_endian(bytes, 4 + 4 * i));
     if (idx.dimensions.back() == 0) return refuse("a dimension of size 0");
-    if (__builtin_mul_overflow(expected, std::uint64_t(idx.dimensions.back()), &expected)) return refuse("dimensions overflow");
+    if (__builtin_mul_overflow(expected, std::uint64_t(idx.dimensions.back()), &expected))
+      return refuse("dimensions overflow");
   }
   if (bytes.size() - head != expected) {
     return refuse("expected " + std::to_string(expected) + " data bytes, found " + std::to_string(bytes.size() - head));
@@ -67,8 +70,8 @@ Result<Dataset> Dataset::load(const DatasetSpec& spec) {
   TRY(IdxFile images, read_idx(spec.images, 3));
   TRY(IdxFile labels, read_idx(spec.labels, 1));
   if (images.dimensions[0] != labels.dimensions[0]) {
-    return Error{Errc::bad_input, "dataset " + spec.name + ": " + std::to_string(images.dimensions[0]) + " images but " +
-                                      std::to_string(labels.dimensions[0]) + " labels"};
+    return Error{Errc::bad_input, "dataset " + spec.name + ": " + std::to_string(images.dimensions[0]) +
+                                      " images but " + std::to_string(labels.dimensions[0]) + " labels"};
   }
   Dataset made;
   made.name_ = spec.name;

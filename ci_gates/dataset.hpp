@@ -33,7 +33,8 @@ class Dataset {
   Digest digest_;
 };
 
-// One IDX file's dimensions and data bytes. bad_input names the file and what is wrong: magic, type, dimensions, length.
+// One IDX file's dimensions and data bytes. bad_input names the file and what is wrong: magic, type, dimensions,
+// length.
 struct IdxFile {
   std::vector<std::uint32_t> dimensions;
   std::string data;

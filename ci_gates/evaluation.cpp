@@ -13,7 +13,8 @@ constexpr std::size_t warm_up_runs = 50;
 // The model's view of the data set: one input tensor per batch.
 class Feed {
  public:
-  Feed(const ota::TensorSpec& input, const Dataset& dataset) : dataset_(dataset), name_(input.name), shape_(input.shape) {
+  Feed(const ota::TensorSpec& input, const Dataset& dataset)
+      : dataset_(dataset), name_(input.name), shape_(input.shape) {
     can_batch_ = !shape_.empty() && shape_[0] == -1;
     for (std::int64_t& dimension : shape_) {
       if (dimension == -1) dimension = 1;
@@ -23,13 +24,15 @@ class Feed {
   // bad_input when a sample of the data set is no input of this model.
   Result<> check(const ota::TensorSpec& input) const {
     if (input.datatype != "FP32") {
-      return Error{Errc::unsupported, "input " + input.name + ": the gate feeds FP32, the contract says " + input.datatype};
+      return Error{Errc::unsupported,
+                   "input " + input.name + ": the gate feeds FP32, the contract says " + input.datatype};
     }
     std::int64_t values = 1;
     for (const std::int64_t dimension : shape_) values *= dimension;
     if (std::size_t(values) != dataset_.values_per_sample()) {
-      return Error{Errc::bad_input, "input " + input.name + " holds " + std::to_string(values) + " values a sample, data set " +
-                                        dataset_.name() + " has " + std::to_string(dataset_.values_per_sample())};
+      return Error{Errc::bad_input, "input " + input.name + " holds " + std::to_string(values) +
+                                        " values a sample, data set " + dataset_.name() + " has " +
+                                        std::to_string(dataset_.values_per_sample())};
     }
     return {};
   }
@@ -69,10 +72,12 @@ std::string contract_error(const ota::Contract& contract, const runtime::Session
   const auto compare = [](const char* what, const std::vector<ota::TensorSpec>& said,
                           const std::vector<runtime::TensorInfo>& declared) -> std::string {
     if (said.size() != declared.size()) {
-      return std::string(what) + ": contract names " + std::to_string(said.size()) + ", the model has " + std::to_string(declared.size());
+      return std::string(what) + ": contract names " + std::to_string(said.size()) + ", the model has " +
+             std::to_string(declared.size());
     }
     for (const ota::TensorSpec& tensor : said) {
-      const auto found = std::find_if(declared.begin(), declared.end(), [&](const auto& d) { return d.name == tensor.name; });
+      const auto found =
+          std::find_if(declared.begin(), declared.end(), [&](const auto& d) { return d.name == tensor.name; });
       if (found == declared.end()) return std::string(what) + " " + tensor.name + ": not in the model";
       if (runtime::to_string(found->datatype) != tensor.datatype) {
         return std::string(what) + " " + tensor.name + ": contract says " + tensor.datatype + ", the model " +
@@ -95,7 +100,8 @@ struct Judged {
   std::vector<telemetry::ReferenceSample> samples;
 };
 
-Result<Judged> judge_samples(runtime::Session& session, const Feed& feed, const Dataset& dataset, const std::string& class_output) {
+Result<Judged> judge_samples(runtime::Session& session, const Feed& feed, const Dataset& dataset,
+                             const std::string& class_output) {
   Judged judged;
   for (std::size_t first = 0; first < dataset.size(); first += feed.batch_samples()) {
     const std::size_t count = std::min(feed.batch_samples(), dataset.size() - first);
@@ -115,8 +121,8 @@ Result<Judged> judge_samples(runtime::Session& session, const Feed& feed, const 
   return judged;
 }
 
-Result<> run_block(runtime::Session& session, const Feed& feed, const Dataset& dataset, std::size_t& next, std::size_t runs,
-                   std::vector<double>* latencies_us) {
+Result<> run_block(runtime::Session& session, const Feed& feed, const Dataset& dataset, std::size_t& next,
+                   std::size_t runs, std::vector<double>* latencies_us) {
   for (std::size_t i = 0; i < runs; ++i) {
     const std::vector<runtime::Tensor> inputs{feed.tensor(next++ % dataset.size(), 1)};
     const auto views = runtime::views_of(inputs);
@@ -130,8 +136,8 @@ Result<> run_block(runtime::Session& session, const Feed& feed, const Dataset& d
 }
 
 // Blocks A B B A A B B A …: slow drift of the machine falls on both alike (STATS.md §5.2.4).
-Result<> measure_latency(runtime::Session& session, runtime::Session* baseline, const Feed& feed, const Dataset& dataset,
-                         std::uint64_t runs, Evaluation& into) {
+Result<> measure_latency(runtime::Session& session, runtime::Session* baseline, const Feed& feed,
+                         const Dataset& dataset, std::uint64_t runs, Evaluation& into) {
   std::size_t next = 0;
   TRY_VOID(run_block(session, feed, dataset, next, warm_up_runs, nullptr));
   if (baseline) TRY_VOID(run_block(*baseline, feed, dataset, next, warm_up_runs, nullptr));
@@ -148,7 +154,8 @@ Result<> measure_latency(runtime::Session& session, runtime::Session* baseline, 
   return {};
 }
 
-Result<> record_golden(runtime::Session& session, const Feed& feed, const Dataset& dataset, std::uint64_t samples, Evaluation& into) {
+Result<> record_golden(runtime::Session& session, const Feed& feed, const Dataset& dataset, std::uint64_t samples,
+                       Evaluation& into) {
   for (std::uint64_t k = 0; k < samples && k < dataset.size(); ++k) {
     const std::size_t sample = k * dataset.size() / std::min<std::uint64_t>(samples, dataset.size());
     runtime::GoldenSample golden;
@@ -158,7 +165,8 @@ Result<> record_golden(runtime::Session& session, const Feed& feed, const Datase
     TRY(golden.outputs, run(session, golden.inputs));
     TRY(const auto again, run(session, golden.inputs));
     if (again != golden.outputs && into.determinism_error.empty()) {
-      into.determinism_error = "sample " + std::to_string(sample) + ": two runs of the same input gave different outputs";
+      into.determinism_error =
+          "sample " + std::to_string(sample) + ": two runs of the same input gave different outputs";
     }
     for (const runtime::Tensor& output : golden.outputs) {
       if (runtime::has_nan(output.datatype, output.bytes) && into.determinism_error.empty()) {

@@ -11,7 +11,8 @@ constexpr std::uint64_t evaluation_overhead_bytes = 1024 * mib;
 
 std::int64_t rounded_up(double value) { return std::int64_t(value) + 1; }
 
-ota::Measured measured(const Evaluation& seen, const std::vector<Measurement>& lines, const std::string& hardware_class) {
+ota::Measured measured(const Evaluation& seen, const std::vector<Measurement>& lines,
+                       const std::string& hardware_class) {
   ota::Measured result;
   result.hardware_class = hardware_class;
   std::vector<double> sorted = seen.latencies_us;
@@ -29,7 +30,8 @@ ota::Measured measured(const Evaluation& seen, const std::vector<Measurement>& l
 }
 
 // What the variant with this name (else the first) of the deployed release weighs the candidate against.
-Result<std::optional<BaselineModel>> baseline_model(const std::optional<Baseline>& baseline, const std::string& variant) {
+Result<std::optional<BaselineModel>> baseline_model(const std::optional<Baseline>& baseline,
+                                                    const std::string& variant) {
   if (!baseline) return std::optional<BaselineModel>{};
   const ota::Variant* same = baseline->manifest.variant(variant);
   const ota::Variant& chosen = same ? *same : baseline->manifest.variants.front();
@@ -46,7 +48,8 @@ Result<VariantRun> run_variant(const GateInput& input, const ota::Manifest& mani
                                const Dataset& dataset, const std::string& scope) {
   TRY(const std::string model, read_blob(input.bundle, variant.file));
   TRY(const auto deployed, baseline_model(input.baseline, variant.name));
-  const EvaluationPlan plan{.latency_samples = input.policy.latency_samples, .golden_samples = input.policy.golden_samples};
+  const EvaluationPlan plan{.latency_samples = input.policy.latency_samples,
+                            .golden_samples = input.policy.golden_samples};
   const std::uint64_t memory_max =
       std::uint64_t(variant.budget.memory_mib_or_default()) * mib * (deployed ? 2 : 1) + evaluation_overhead_bytes;
   auto seen = evaluate_in_child(input.runtime_library, model, deployed ? &*deployed : nullptr, manifest, dataset, plan,
@@ -74,13 +77,14 @@ Result<> freeze_variant(const GateInput& input, ota::Manifest& manifest, ota::Va
     TRY(variant.golden, write_blob(input.bundle, "golden.bin", golden));
   }
   if (!manifest.reference_profile && seen.reference.samples > 0) {
-    TRY(manifest.reference_profile, write_blob(input.bundle, "reference.json", telemetry::print_reference_profile(seen.reference)));
+    TRY(manifest.reference_profile,
+        write_blob(input.bundle, "reference.json", telemetry::print_reference_profile(seen.reference)));
   }
   return {};
 }
 
-Json report_of(const GateInput& input, const GateOutcome& outcome, const Dataset& dataset, const std::optional<Evaluation>& any,
-               Instant started, Instant finished) {
+Json report_of(const GateInput& input, const GateOutcome& outcome, const Dataset& dataset,
+               const std::optional<Evaluation>& any, Instant started, Instant finished) {
   Json report;
   report["format"] = "ferry.gate-report/1";
   report["model"] = outcome.manifest.model;
@@ -95,7 +99,8 @@ Json report_of(const GateInput& input, const GateOutcome& outcome, const Dataset
   report["policy"] = {{"name", input.policy_name}, {"sha256", input.policy.digest.hex()}};
   report["baseline"] = nullptr;
   if (input.baseline) {
-    report["baseline"] = {{"version", input.baseline->manifest.version}, {"sha256", input.baseline->manifest_sha256.hex()}};
+    report["baseline"] = {{"version", input.baseline->manifest.version},
+                          {"sha256", input.baseline->manifest_sha256.hex()}};
   }
   report["measurements"] = Json::array();
   for (const Measurement& line : outcome.measurements) report["measurements"].push_back(to_json(line));
@@ -152,10 +157,13 @@ Result<GateOutcome> run_gate(const GateInput& input, Clock& clock, const Progres
     if (run.evaluation) any = std::move(run.evaluation);
   }
   outcome.verdict = overall(outcome.measurements);
-  outcome.test_result = outcome.verdict == Verdict::pass ? "PASSED" : outcome.verdict == Verdict::hold ? "WARNED" : "FAILED";
+  outcome.test_result = outcome.verdict == Verdict::pass   ? "PASSED"
+                        : outcome.verdict == Verdict::hold ? "WARNED"
+                                                           : "FAILED";
   // Also a failed release is frozen, so that its FAILED report is about something; a model that could not even be run
   // has no golden outputs and stays a draft.
-  manifest.draft = !std::all_of(manifest.variants.begin(), manifest.variants.end(), [](const auto& v) { return v.golden; });
+  manifest.draft =
+      !std::all_of(manifest.variants.begin(), manifest.variants.end(), [](const auto& v) { return v.golden; });
   if (!manifest.reference_profile) {
     TRY(manifest.reference_profile, write_blob(input.bundle, "reference.json", telemetry::print_reference_profile({})));
   }

@@ -22,20 +22,20 @@ Result<ota::BlobRef> write_blob(const Path& bundle, std::string name, std::strin
 struct Baseline {
   ota::Manifest manifest;
   Digest manifest_sha256;
-  Path bundle;               // its folder, with the blobs of its variants
+  Path bundle;  // its folder, with the blobs of its variants
 };
 
 struct Invocation {
-  std::string commit;        // "" when unknown
-  std::string url;           // of the CI run
+  std::string commit;  // "" when unknown
+  std::string url;     // of the CI run
 };
 
 runtime::HardwareProfile this_machine();  // what the gate runs on, without the two measurements
 
 struct GateInput {
-  Path bundle;               // folder with the draft manifest.json and blobs/
+  Path bundle;  // folder with the draft manifest.json and blobs/
   GatePolicy policy;
-  std::string policy_name;   // file name, for the report
+  std::string policy_name;  // file name, for the report
   Path runtime_library;
   runtime::HardwareProfile hardware;
   std::optional<Baseline> baseline;
@@ -46,17 +46,17 @@ struct GateInput {
 struct GateOutcome {
   Verdict verdict = Verdict::hold;
   std::vector<Measurement> measurements;
-  ota::Manifest manifest;     // frozen; still a draft when a variant could not be run at all
-  std::string manifest_bytes; // as written to manifest.json
-  Json report;                // ferry.gate-report/1
-  std::string test_result;    // PASSED | WARNED | FAILED
+  ota::Manifest manifest;      // frozen; still a draft when a variant could not be run at all
+  std::string manifest_bytes;  // as written to manifest.json
+  Json report;                 // ferry.gate-report/1
+  std::string test_result;     // PASSED | WARNED | FAILED
 };
 
 using Progress = std::function<void(const std::string& line)>;
 
-// Reads the draft (a frozen manifest is measured again: its measurements are replaced), runs, writes golden and reference
-// blobs and the new manifest.json into the bundle. A model that misbehaves is a failed check, not an error; errors are
-// a bundle, policy or data set that cannot be used.
+// Reads the draft (a frozen manifest is measured again: its measurements are replaced), runs, writes golden and
+// reference blobs and the new manifest.json into the bundle. A model that misbehaves is a failed check, not an error;
+// errors are a bundle, policy or data set that cannot be used.
 Result<GateOutcome> run_gate(const GateInput& input, Clock& clock, const Progress& progress);
 
 // The two DSSE lines of attestations.intoto.jsonl about the outcome's manifest, signed by the gate key.

@@ -6,9 +6,12 @@ namespace ferry::ci_gates {
 
 std::string_view to_string(Verdict verdict) {
   switch (verdict) {
-    case Verdict::pass: return "pass";
-    case Verdict::hold: return "hold";
-    case Verdict::fail: return "fail";
+    case Verdict::pass:
+      return "pass";
+    case Verdict::hold:
+      return "hold";
+    case Verdict::fail:
+      return "fail";
   }
   return "hold";
 }

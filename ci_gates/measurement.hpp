@@ -19,7 +19,7 @@ struct Measurement {
   double value = 0;
   std::optional<double> low, high;  // confidence bounds, when the verdict used one
   double threshold = 0;
-  std::string op;    // ">=" | "<=" | "=="
+  std::string op;  // ">=" | "<=" | "=="
   std::uint64_t n = 0;
   Verdict verdict = Verdict::hold;
   std::string detail;  // for a person: numbers, not adjectives

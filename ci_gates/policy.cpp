@@ -11,7 +11,8 @@ constexpr std::int64_t memory_mib_max = 1 << 20;
 
 Result<Json> section(const Json& policy, const char* name, std::initializer_list<std::string_view> known) {
   TRY(const Json* found, object_at(policy, name));
-  if (auto only = only_known_fields(*found, known); !only) return std::move(only).error().within(std::string("[") + name + "]");
+  if (auto only = only_known_fields(*found, known); !only)
+    return std::move(only).error().within(std::string("[") + name + "]");
   return *found;
 }
 

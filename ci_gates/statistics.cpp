@@ -33,7 +33,8 @@ double proportion_lower_bound(std::uint64_t right, std::uint64_t total, double a
   return boost::math::ibeta_inv(double(right), double(total - right) + 1.0, alpha);
 }
 
-PairedLoss paired_accuracy_loss(std::uint64_t baseline_only, std::uint64_t candidate_only, std::uint64_t total, double z) {
+PairedLoss paired_accuracy_loss(std::uint64_t baseline_only, std::uint64_t candidate_only, std::uint64_t total,
+                                double z) {
   const double b = double(baseline_only), c = double(candidate_only), n = double(total);
   PairedLoss result;
   result.loss = (b - c) / n;

@@ -6,8 +6,8 @@
 #include "common/file.hpp"
 #include "ota/manifest.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -42,7 +42,8 @@ Result<int> pack(Session& session, const PackOptions& options) {
   }());
   TRY_VOID(write_file_atomic(folder / "manifest.json", manifest));
   std::error_code ignored;
-  std::filesystem::remove(folder / "attestations.intoto.jsonl", ignored);  // an older gate's report is about other bytes
+  std::filesystem::remove(folder / "attestations.intoto.jsonl",
+                          ignored);  // an older gate's report is about other bytes
   session.say(fmt::format("packed {}@{} with {} variant(s) into {}; next: ferry gate run {}", bundle.manifest.model,
                           options.version, bundle.manifest.variants.size(), folder.string(), folder.string()));
   if (session.json()) session.out() << manifest << '\n';
@@ -56,11 +57,14 @@ Result<int> inspect(Session& session, const std::string& folder) {
     session.out() << bytes << '\n';
     return exit_ok;
   }
-  session.out() << fmt::format("{}@{}  counter {}  {}\n{}\nsha256 {}\n\n", manifest.model, manifest.version, manifest.counter,
-                               manifest.draft ? "DRAFT (not gated)" : "frozen", manifest.description, sha256(bytes).hex());
+  session.out() << fmt::format("{}@{}  counter {}  {}\n{}\nsha256 {}\n\n", manifest.model, manifest.version,
+                               manifest.counter, manifest.draft ? "DRAFT (not gated)" : "frozen", manifest.description,
+                               sha256(bytes).hex());
   Json rows = Json::array();
   for (const ota::Variant& variant : manifest.variants) {
-    Json row{{"name", variant.name}, {"precision", variant.precision}, {"bytes", variant.file.length_bytes},
+    Json row{{"name", variant.name},
+             {"precision", variant.precision},
+             {"bytes", variant.file.length_bytes},
              {"sha256", variant.file.sha256.hex().substr(0, 16)}};
     if (!variant.measured.empty()) {
       const ota::Measured& measured = variant.measured.front();
@@ -70,8 +74,14 @@ Result<int> inspect(Session& session, const std::string& folder) {
     }
     rows.push_back(row);
   }
-  print_table(session.out(), rows, {{"VARIANT", "name"}, {"PRECISION", "precision"}, {"BYTES", "bytes"}, {"SHA256", "sha256"},
-                                    {"MEASURED ON", "class"}, {"ACCURACY", "accuracy"}, {"P99", "p99"}});
+  print_table(session.out(), rows,
+              {{"VARIANT", "name"},
+               {"PRECISION", "precision"},
+               {"BYTES", "bytes"},
+               {"SHA256", "sha256"},
+               {"MEASURED ON", "class"},
+               {"ACCURACY", "accuracy"},
+               {"P99", "p99"}});
   return exit_ok;
 }
 
@@ -83,10 +93,12 @@ Result<int> verify(Session& session, const std::string& folder) {
     const Path path = Path(folder) / "blobs" / "sha256" / blob.sha256.hex();
     TRY(const FileDigest found, digest_file(path));
     if (found.sha256 != blob.sha256 || found.bytes != blob.length_bytes) {
-      return Error{Errc::bad_signature, path.string() + ": contents do not match the manifest's digest of " + blob.name};
+      return Error{Errc::bad_signature,
+                   path.string() + ": contents do not match the manifest's digest of " + blob.name};
     }
   }
-  session.say(fmt::format("{} blob(s) match the manifest of {}@{}", manifest.blobs().size(), manifest.model, manifest.version));
+  session.say(
+      fmt::format("{} blob(s) match the manifest of {}@{}", manifest.blobs().size(), manifest.model, manifest.version));
   return exit_ok;
 }
 
@@ -100,19 +112,22 @@ void add_bundle_commands(Registry& registry) {
   auto* make = bundle->add_subcommand("pack", "Pack model files into a draft bundle");
   make->add_option("-f,--file", options->file, "bundle.toml")->required();
   make->add_option("--version", options->version, "Semantic version of the release")->required();
-  make->add_option("--counter", options->counter, "Release counter, larger than every earlier one")->required()->check(CLI::Range(std::int64_t{1}, ota::counter_max));
+  make->add_option("--counter", options->counter, "Release counter, larger than every earlier one")
+      ->required()
+      ->check(CLI::Range(std::int64_t{1}, ota::counter_max));
   make->add_option("-d,--folder", options->folder, "Bundle folder to write")->required();
-  make->callback([&registry, options] {
-    registry.chosen = [options](Session& session) { return pack(session, *options); };
-  });
+  make->callback(
+      [&registry, options] { registry.chosen = [options](Session& session) { return pack(session, *options); }; });
 
   auto folder = std::make_shared<std::string>();
   auto* look = bundle->add_subcommand("inspect", "Show what a bundle holds");
   look->add_option("folder", *folder, "Bundle folder")->required();
-  look->callback([&registry, folder] { registry.chosen = [folder](Session& session) { return inspect(session, *folder); }; });
+  look->callback(
+      [&registry, folder] { registry.chosen = [folder](Session& session) { return inspect(session, *folder); }; });
   auto* check = bundle->add_subcommand("verify", "Check every blob against the manifest");
   check->add_option("folder", *folder, "Bundle folder")->required();
-  check->callback([&registry, folder] { registry.chosen = [folder](Session& session) { return verify(session, *folder); }; });
+  check->callback(
+      [&registry, folder] { registry.chosen = [folder](Session& session) { return verify(session, *folder); }; });
 }
 
 }  // namespace ferry::cli

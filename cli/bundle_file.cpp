@@ -32,7 +32,8 @@ Result<std::vector<ota::TensorSpec>> tensors_at(const Json& contract, std::strin
     TRY(tensor.datatype, string_at(item, "datatype", 16));
     TRY(const Json* shape, array_at(item, "shape", ota::dimensions_max));
     for (const Json& dimension : *shape) {
-      if (!dimension.is_number_integer()) return Error{Errc::bad_input, std::string(key) + " " + tensor.name + ".shape: expected whole numbers"};
+      if (!dimension.is_number_integer())
+        return Error{Errc::bad_input, std::string(key) + " " + tensor.name + ".shape: expected whole numbers"};
       tensor.shape.push_back(dimension.get<std::int64_t>());
     }
     tensors.push_back(std::move(tensor));
@@ -99,7 +100,8 @@ Result<BundleFile> parse(const Json& document, const Path& folder, std::string_v
   TRY(const Json* variants, array_at(document, "variants", ota::variants_max));
   for (const Json& section : *variants) {
     auto variant = parse_variant(section);
-    if (!variant) return std::move(variant).error().within("[[variants]] " + std::to_string(bundle.model_files.size() + 1));
+    if (!variant)
+      return std::move(variant).error().within("[[variants]] " + std::to_string(bundle.model_files.size() + 1));
     TRY(const std::string file, string_at(section, "file"));
     bundle.manifest.variants.push_back(std::move(*variant));
     bundle.model_files.push_back(folder / with_version(file, version));

@@ -10,8 +10,8 @@
 namespace ferry::cli {
 
 struct BundleFile {
-  ota::Manifest manifest;           // without version, counter, created and blobs
-  std::vector<Path> model_files;    // one per variant, relative ones taken from bundle.toml's folder
+  ota::Manifest manifest;         // without version, counter, created and blobs
+  std::vector<Path> model_files;  // one per variant, relative ones taken from bundle.toml's folder
 };
 
 // "{version}" in a variant's file is replaced. Unknown fields are refused, naming them.

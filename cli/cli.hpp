@@ -38,11 +38,11 @@ class ServerClient {
  public:
   ServerClient(std::unique_ptr<HttpClient> http, std::string url, std::string token);
   Result<Json> get(const std::string& path);
-  Result<std::string> get_text(const std::string& path);   // body as it is (TUF metadata)
+  Result<std::string> get_text(const std::string& path);  // body as it is (TUF metadata)
   Result<Json> post(const std::string& path, const Json& body, const std::string& if_match = {});
   Result<Json> patch(const std::string& path, const Json& body);
   Result<Json> remove(const std::string& path);
-  Result<bool> has(const std::string& path);                // HEAD: 200 or 404
+  Result<bool> has(const std::string& path);  // HEAD: 200 or 404
   Result<> put(const std::string& path, std::string body);
 
  private:
@@ -54,14 +54,15 @@ class ServerClient {
 
 struct Globals {
   std::string server, token_file, ca_file;
-  std::string output = "table";       // table | json
+  std::string output = "table";  // table | json
   bool quiet = false;
 };
 
 // The state of one run. Commands write data to out() and messages to err().
 class Session {
  public:
-  Session(std::ostream& out, std::ostream& err, Clock& clock, Random& random) : out_(out), err_(err), clock_(clock), random_(random) {}
+  Session(std::ostream& out, std::ostream& err, Clock& clock, Random& random)
+      : out_(out), err_(err), clock_(clock), random_(random) {}
 
   Globals globals;
   std::ostream& out() { return out_; }
@@ -69,7 +70,7 @@ class Session {
   Clock& clock() { return clock_; }
   Random& random() { return random_; }
   bool json() const { return globals.output == "json"; }
-  void say(const std::string& line);                         // a message for a person, unless --quiet
+  void say(const std::string& line);  // a message for a person, unless --quiet
   // From --server, --token-file, --ca-file or FERRY_SERVER, FERRY_TOKEN, FERRY_TOKEN_FILE, FERRY_CA_FILE.
   Result<ServerClient> server();
 
@@ -85,7 +86,7 @@ using Action = std::function<Result<int>(Session&)>;
 struct Registry {
   CLI::App& app;
   Session& session;
-  Action chosen;                       // set by the parsed sub-command
+  Action chosen;  // set by the parsed sub-command
 };
 void add_key_commands(Registry& registry);
 void add_bundle_commands(Registry& registry);

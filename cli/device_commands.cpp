@@ -19,7 +19,8 @@ Result<Json> parse_labels(const std::vector<std::string>& pairs) {
   Json labels = Json::object();
   for (const std::string& pair : pairs) {
     const std::size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0) return Error{Errc::bad_input, "label '" + pair + "': expected key=value"};
+    if (equals == std::string::npos || equals == 0)
+      return Error{Errc::bad_input, "label '" + pair + "': expected key=value"};
     labels[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
   return labels;
@@ -29,9 +30,15 @@ Result<int> list_devices(Session& session) {
   TRY(ServerClient server, session.server());
   TRY(const Json answer, server.get("/devices"));
   TRY(const Json* items, array_at(answer, "items"));
-  if (session.json()) session.out() << dump_json(*items) << '\n';
-  else print_table(session.out(), *items, {{"DEVICE", "id"}, {"STATE", "state"}, {"HARDWARE", "hardware_class"}, {"LABELS", "labels"},
-                                           {"LAST SEEN", "last_seen_ms"}});
+  if (session.json())
+    session.out() << dump_json(*items) << '\n';
+  else
+    print_table(session.out(), *items,
+                {{"DEVICE", "id"},
+                 {"STATE", "state"},
+                 {"HARDWARE", "hardware_class"},
+                 {"LABELS", "labels"},
+                 {"LAST SEEN", "last_seen_ms"}});
   return exit_ok;
 }
 
@@ -42,11 +49,19 @@ Result<int> show_device(Session& session, const std::string& id) {
     session.out() << dump_json(device) << '\n';
     return exit_ok;
   }
-  print_fields(session.out(), device, {{"device", "id"}, {"state", "state"}, {"hardware", "hardware_class"}, {"labels", "labels"},
-                                       {"last seen", "last_seen_ms"}});
+  print_fields(session.out(), device,
+               {{"device", "id"},
+                {"state", "state"},
+                {"hardware", "hardware_class"},
+                {"labels", "labels"},
+                {"last seen", "last_seen_ms"}});
   if (const auto models = array_at(device, "models")) {
-    print_table(session.out(), **models, {{"MODEL", "model"}, {"RUNS", "active.version"}, {"SLOT", "active.slot"},
-                                          {"VARIANT", "active.variant"}, {"UPDATE", "update.state"}});
+    print_table(session.out(), **models,
+                {{"MODEL", "model"},
+                 {"RUNS", "active.version"},
+                 {"SLOT", "active.slot"},
+                 {"VARIANT", "active.variant"},
+                 {"UPDATE", "update.state"}});
   }
   return exit_ok;
 }
@@ -55,9 +70,16 @@ Result<int> timeline(Session& session, const std::string& id) {
   TRY(ServerClient server, session.server());
   TRY(const Json answer, server.get("/devices/" + id + "/timeline"));
   TRY(const Json* items, array_at(answer, "items"));
-  if (session.json()) session.out() << dump_json(*items) << '\n';
-  else print_table(session.out(), *items, {{"AT", "at_ms"}, {"KIND", "kind"}, {"MODEL", "model"}, {"VERSION", "version"},
-                                           {"STATE", "state"}, {"REASON", "reason"}});
+  if (session.json())
+    session.out() << dump_json(*items) << '\n';
+  else
+    print_table(session.out(), *items,
+                {{"AT", "at_ms"},
+                 {"KIND", "kind"},
+                 {"MODEL", "model"},
+                 {"VERSION", "version"},
+                 {"STATE", "state"},
+                 {"REASON", "reason"}});
   return exit_ok;
 }
 
@@ -92,8 +114,11 @@ Result<int> list_tokens(Session& session) {
   TRY(ServerClient server, session.server());
   TRY(const Json answer, server.get("/tokens"));
   TRY(const Json* items, array_at(answer, "items"));
-  if (session.json()) session.out() << dump_json(*items) << '\n';
-  else print_table(session.out(), *items, {{"TOKEN", "id"}, {"USES LEFT", "uses_left"}, {"EXPIRES", "expires_ms"}, {"LABELS", "labels"}});
+  if (session.json())
+    session.out() << dump_json(*items) << '\n';
+  else
+    print_table(session.out(), *items,
+                {{"TOKEN", "id"}, {"USES LEFT", "uses_left"}, {"EXPIRES", "expires_ms"}, {"LABELS", "labels"}});
   return exit_ok;
 }
 
@@ -114,7 +139,8 @@ void add_device_commands(Registry& registry) {
   const auto with_id = [&](const char* name, const char* help, Result<int> (*action)(Session&, const std::string&)) {
     auto* command = device->add_subcommand(name, help);
     command->add_option("device", *id, "dev-…")->required();
-    command->callback([&registry, id, action] { registry.chosen = [id, action](Session& session) { return action(session, *id); }; });
+    command->callback(
+        [&registry, id, action] { registry.chosen = [id, action](Session& session) { return action(session, *id); }; });
   };
   with_id("show", "One device with its slots", show_device);
   with_id("timeline", "What happened on it, newest first", timeline);

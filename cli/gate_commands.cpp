@@ -6,9 +6,9 @@
 #include "common/file.hpp"
 #include "ota/attestation.hpp"
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <cstdlib>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -35,13 +35,16 @@ void print_measurements(Session& session, const Json& measurements) {
 }
 
 int exit_of(ci_gates::Verdict verdict) {
-  return verdict == ci_gates::Verdict::pass ? exit_ok : verdict == ci_gates::Verdict::hold ? exit_gate_hold : exit_gate_failed;
+  return verdict == ci_gates::Verdict::pass   ? exit_ok
+         : verdict == ci_gates::Verdict::hold ? exit_gate_hold
+                                              : exit_gate_failed;
 }
 
 // A Markdown table for the pull request (GITHUB_STEP_SUMMARY).
 std::string markdown(const ci_gates::GateOutcome& outcome) {
-  std::string text = fmt::format("### CI gate of {}@{}: **{}**\n\n| check | verdict | detail |\n| --- | --- | --- |\n",
-                                 outcome.manifest.model, outcome.manifest.version, ci_gates::to_string(outcome.verdict));
+  std::string text =
+      fmt::format("### CI gate of {}@{}: **{}**\n\n| check | verdict | detail |\n| --- | --- | --- |\n",
+                  outcome.manifest.model, outcome.manifest.version, ci_gates::to_string(outcome.verdict));
   for (const auto& line : outcome.measurements) {
     text += fmt::format("| {} | {} | {} |\n", line.id, ci_gates::to_string(line.verdict), line.detail);
   }
@@ -54,9 +57,11 @@ Result<int> run_gate_command(Session& session, const RunOptions& options) {
   input.policy_name = Path(options.policy).filename().string();
   TRY(input.policy, ci_gates::read_gate_policy(options.policy));
   TRY(const PrivateKey key, PrivateKey::load(options.key));
-  input.runtime_library = options.runtime_library.empty() ? environment("FERRY_RUNTIME_LIBRARY") : options.runtime_library;
+  input.runtime_library =
+      options.runtime_library.empty() ? environment("FERRY_RUNTIME_LIBRARY") : options.runtime_library;
   if (input.runtime_library.empty()) {
-    return Error{Errc::bad_input, "no runtime: give --runtime-library /path/libonnxruntime.so or set FERRY_RUNTIME_LIBRARY"};
+    return Error{Errc::bad_input,
+                 "no runtime: give --runtime-library /path/libonnxruntime.so or set FERRY_RUNTIME_LIBRARY"};
   }
   input.hardware = ci_gates::this_machine();
   if (!options.baseline.empty()) {
@@ -77,7 +82,8 @@ Result<int> run_gate_command(Session& session, const RunOptions& options) {
   } else {
     print_measurements(session, outcome.report["measurements"]);
   }
-  session.say(fmt::format("gate of {}@{}: {}", outcome.manifest.model, outcome.manifest.version, ci_gates::to_string(outcome.verdict)));
+  session.say(fmt::format("gate of {}@{}: {}", outcome.manifest.model, outcome.manifest.version,
+                          ci_gates::to_string(outcome.verdict)));
   return exit_of(outcome.verdict);
 }
 
@@ -85,7 +91,8 @@ Result<int> run_gate_command(Session& session, const RunOptions& options) {
 Result<int> show(Session& session, const std::string& folder, const std::string& public_key) {
   TRY(const std::string pem, read_file(public_key, 64 * 1024));
   TRY(const PublicKey key, PublicKey::from_pem(pem));
-  TRY(const std::string attestations, read_file(Path(folder) / "attestations.intoto.jsonl", ota::attestations_bytes_max));
+  TRY(const std::string attestations,
+      read_file(Path(folder) / "attestations.intoto.jsonl", ota::attestations_bytes_max));
   TRY(const ota::GateReportView view, ota::read_gate_report(attestations, std::span(&key, 1)));
   TRY(const Json report, parse_json(view.report_json, {.bytes_max = ota::attestations_bytes_max}));
   if (session.json()) {
@@ -105,7 +112,8 @@ void add_gate_commands(Registry& registry) {
   gate->require_subcommand(1);
 
   auto options = std::make_shared<RunOptions>();
-  auto* run = gate->add_subcommand("run", "Measure every variant, freeze the manifest, sign the report. Exit 6: failed, 7: hold");
+  auto* run = gate->add_subcommand(
+      "run", "Measure every variant, freeze the manifest, sign the report. Exit 6: failed, 7: hold");
   run->add_option("folder", options->folder, "Bundle folder from `ferry bundle pack`")->required();
   run->add_option("--policy", options->policy, "gate.toml")->required();
   run->add_option("--key", options->key, "The gate's private key (PEM)")->required();

@@ -38,7 +38,8 @@ Result<OnlinePublicKeys> read_online_keys(const std::string& file) {
   TRY(const std::string text, read_file(file, key_file_bytes_max));
   TRY(const Json document, parse_json(text));
   TRY(const std::string format, string_at(document, "format"));
-  if (format != "ferry.online-keys/1") return Error{Errc::unsupported, file + ": format '" + format + "', expected ferry.online-keys/1"};
+  if (format != "ferry.online-keys/1")
+    return Error{Errc::unsupported, file + ": format '" + format + "', expected ferry.online-keys/1"};
   TRY(const std::string snapshot_pem, string_at(document, "snapshot"));
   TRY(const std::string timestamp_pem, string_at(document, "timestamp"));
   TRY(const PublicKey snapshot, PublicKey::from_pem(snapshot_pem));
@@ -54,7 +55,8 @@ Result<> write_metadata(const Path& folder, const std::string& name, const std::
 Result<int> init(Session& session, const InitOptions& options) {
   const Path folder = options.folder;
   if (std::filesystem::exists(folder / "root.pem")) {
-    return Error{Errc::conflict, (folder / "root.pem").string() + " exists: a trust root is made once; give another folder"};
+    return Error{Errc::conflict,
+                 (folder / "root.pem").string() + " exists: a trust root is made once; give another folder"};
   }
   for (const std::string& model : options.models) TRY_VOID(ota::check_model_name(model));
   TRY(const OnlinePublicKeys online, read_online_keys(options.online));
@@ -90,7 +92,8 @@ Result<int> init(Session& session, const InitOptions& options) {
   TRY_VOID(write_metadata(folder, "root.json", root_bytes));
   TRY_VOID(write_metadata(folder, "targets.json", targets));
   TRY_VOID(write_metadata(folder, "gate-policy.json", gate_policy));
-  session.say("made root, targets, gate and " + std::to_string(options.models.size()) + " release key(s) in " + folder.string());
+  session.say("made root, targets, gate and " + std::to_string(options.models.size()) + " release key(s) in " +
+              folder.string());
   session.say("keep root.pem and targets.pem offline; CI needs gate.pem and release-<model>.pem");
   if (session.json()) {
     session.out() << dump_json({{"folder", folder.string()}, {"root_sha256", sha256(root_bytes).hex()}}) << '\n';
@@ -131,7 +134,8 @@ void add_key_commands(Registry& registry) {
 
   auto init_options = std::make_shared<InitOptions>();
   auto* make = key->add_subcommand("init", "Make the offline keys and the first trust root");
-  make->add_option("--online", init_options->online, "public.json of the server (<data>/online/public.json)")->required();
+  make->add_option("--online", init_options->online, "public.json of the server (<data>/online/public.json)")
+      ->required();
   make->add_option("--model", init_options->models, "A model name; repeat for several")->required();
   make->add_option("-d,--folder,--keys", init_options->folder, "Folder for the keys; made when absent")->required();
   make->callback([&registry, init_options] {
@@ -141,9 +145,7 @@ void add_key_commands(Registry& registry) {
   auto keys = std::make_shared<std::string>();
   auto* send = key->add_subcommand("publish", "Give the server the trust root's public part");
   send->add_option("-d,--folder,--keys", *keys, "Folder made by `ferry key init`")->required();
-  send->callback([&registry, keys] {
-    registry.chosen = [keys](Session& session) { return publish(session, *keys); };
-  });
+  send->callback([&registry, keys] { registry.chosen = [keys](Session& session) { return publish(session, *keys); }; });
 }
 
 }  // namespace ferry::cli

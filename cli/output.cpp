@@ -2,8 +2,8 @@
 
 #include "common/clock.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -14,7 +14,8 @@ constexpr std::size_t cell_bytes_max = 120;
 
 // What comes from the server may hold anything: no control characters reach the terminal.
 std::string printable(std::string text) {
-  std::replace_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
   if (text.size() > cell_bytes_max) text = text.substr(0, cell_bytes_max - 3) + "...";
   return text;
 }

@@ -10,13 +10,13 @@ namespace ferry::cli {
 
 struct Column {
   std::string title;
-  std::string field;       // a key, or "outer.inner"
+  std::string field;  // a key, or "outer.inner"
 };
 // One line per item; missing fields print as "-".
 void print_table(std::ostream& out, const Json& items, const std::vector<Column>& columns);
 // "field  value" lines.
 void print_fields(std::ostream& out, const Json& object, const std::vector<Column>& fields);
 std::string cell(const Json& object, const std::string& field);
-std::string when(std::int64_t unix_ms);   // RFC 3339, "-" for 0
+std::string when(std::int64_t unix_ms);  // RFC 3339, "-" for 0
 
 }  // namespace ferry::cli

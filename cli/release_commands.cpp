@@ -9,8 +9,8 @@
 #include "ota/manifest.hpp"
 #include "ota/repository_writer.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -25,7 +25,8 @@ struct PublishOptions {
 // A courtesy before anything is uploaded: what the report says of itself. Server and devices verify, this does not.
 Result<> check_locally(const ota::Manifest& manifest, const std::string& attestations) {
   if (auto frozen = ota::require_frozen(manifest); !frozen) {
-    return Error{Errc::gate_failed, "the manifest is a draft: run `ferry gate run` first (or its gate could not run a variant)"};
+    return Error{Errc::gate_failed,
+                 "the manifest is a draft: run `ferry gate run` first (or its gate could not run a variant)"};
   }
   for (std::size_t from = 0; from < attestations.size();) {
     const std::size_t end = std::min(attestations.find('\n', from), attestations.size());
@@ -36,8 +37,10 @@ Result<> check_locally(const ota::Manifest& manifest, const std::string& attesta
     if (!statement || statement->predicate_type != ota::test_result_predicate) continue;
     TRY(const Json predicate, parse_json(statement->predicate_json));
     TRY(const std::string result, string_at(predicate, "result"));
-    if (result == "FAILED") return Error{Errc::gate_failed, "the gate's attestation says FAILED: this release may not be published"};
-    if (result == "WARNED") return Error{Errc::gate_hold, "the gate held (not enough evidence): give it more and run it again"};
+    if (result == "FAILED")
+      return Error{Errc::gate_failed, "the gate's attestation says FAILED: this release may not be published"};
+    if (result == "WARNED")
+      return Error{Errc::gate_hold, "the gate held (not enough evidence): give it more and run it again"};
   }
   return {};
 }
@@ -72,7 +75,8 @@ Result<int> publish(Session& session, const PublishOptions& options) {
   body["attestations"] = to_base64(*attestations);
   body["role_metadata"] = to_base64(role);
   TRY(const Json answer, server.post("/releases", body));
-  session.say(fmt::format("published {}@{}; next: ferry rollout create {}@{}", manifest.model, manifest.version, manifest.model, manifest.version));
+  session.say(fmt::format("published {}@{}; next: ferry rollout create {}@{}", manifest.model, manifest.version,
+                          manifest.model, manifest.version));
   if (session.json()) session.out() << dump_json(answer) << '\n';
   return exit_ok;
 }
@@ -81,9 +85,16 @@ Result<int> list(Session& session) {
   TRY(ServerClient server, session.server());
   TRY(const Json answer, server.get("/releases"));
   TRY(const Json* items, array_at(answer, "items"));
-  if (session.json()) session.out() << dump_json(*items) << '\n';
-  else print_table(session.out(), *items, {{"MODEL", "model"}, {"VERSION", "version"}, {"COUNTER", "counter"}, {"STATE", "state"},
-                                           {"PUBLISHED", "published_ms"}, {"SHA256", "manifest_sha256"}});
+  if (session.json())
+    session.out() << dump_json(*items) << '\n';
+  else
+    print_table(session.out(), *items,
+                {{"MODEL", "model"},
+                 {"VERSION", "version"},
+                 {"COUNTER", "counter"},
+                 {"STATE", "state"},
+                 {"PUBLISHED", "published_ms"},
+                 {"SHA256", "manifest_sha256"}});
   return exit_ok;
 }
 
@@ -95,8 +106,15 @@ Result<int> show(Session& session, const std::string& text) {
     session.out() << dump_json(release) << '\n';
     return exit_ok;
   }
-  print_fields(session.out(), release, {{"model", "model"}, {"version", "version"}, {"counter", "counter"}, {"state", "state"},
-                                        {"manifest", "manifest_sha256"}, {"published", "published_ms"}, {"gate", "gate.result"}, {"verified", "gate.verified"}});
+  print_fields(session.out(), release,
+               {{"model", "model"},
+                {"version", "version"},
+                {"counter", "counter"},
+                {"state", "state"},
+                {"manifest", "manifest_sha256"},
+                {"published", "published_ms"},
+                {"gate", "gate.result"},
+                {"verified", "gate.verified"}});
   if (release.contains("gate") && release["gate"].is_object() && release["gate"].contains("report")) {
     if (const auto measurements = array_at(release["gate"]["report"], "measurements")) {
       print_table(session.out(), **measurements, {{"CHECK", "id"}, {"VERDICT", "verdict"}, {"DETAIL", "detail"}});
@@ -112,13 +130,13 @@ void add_release_commands(Registry& registry) {
   release->require_subcommand(1);
 
   auto options = std::make_shared<PublishOptions>();
-  auto* send = release->add_subcommand("publish", "Sign the release into the model's role and upload it. Exit 6: its gate failed");
+  auto* send = release->add_subcommand("publish",
+                                       "Sign the release into the model's role and upload it. Exit 6: its gate failed");
   send->add_option("folder", options->folder, "Bundle folder")->required();
   send->add_option("--key", options->key, "The model's release key (PEM)")->required();
   send->add_flag("--no-local-check", options->no_local_check, "Leave all checks to the server");
-  send->callback([&registry, options] {
-    registry.chosen = [options](Session& session) { return publish(session, *options); };
-  });
+  send->callback(
+      [&registry, options] { registry.chosen = [options](Session& session) { return publish(session, *options); }; });
 
   release->add_subcommand("list", "All releases")->callback([&registry] { registry.chosen = list; });
   auto name = std::make_shared<std::string>();

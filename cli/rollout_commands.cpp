@@ -4,8 +4,8 @@
 
 #include "common/config.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -40,9 +40,17 @@ void print_rollout(Session& session, const Json& rollout) {
     session.out() << dump_json(rollout) << '\n';
     return;
   }
-  print_fields(session.out(), rollout, {{"rollout", "id"}, {"model", "model"}, {"version", "version"}, {"state", "state"},
-                                        {"reason", "reason"}, {"phase", "phase"}, {"selector", "selector"}, {"created", "created_ms"},
-                                        {"devices", "devices"}, {"failures", "failures"}});
+  print_fields(session.out(), rollout,
+               {{"rollout", "id"},
+                {"model", "model"},
+                {"version", "version"},
+                {"state", "state"},
+                {"reason", "reason"},
+                {"phase", "phase"},
+                {"selector", "selector"},
+                {"created", "created_ms"},
+                {"devices", "devices"},
+                {"failures", "failures"}});
 }
 
 bool ended(const std::string& state) { return state == "done" || state == "failed" || state == "aborted"; }
@@ -90,9 +98,17 @@ Result<int> list(Session& session) {
   TRY(ServerClient server, session.server());
   TRY(const Json answer, server.get("/rollouts"));
   TRY(const Json* items, array_at(answer, "items"));
-  if (session.json()) session.out() << dump_json(*items) << '\n';
-  else print_table(session.out(), *items, {{"ROLLOUT", "id"}, {"MODEL", "model"}, {"VERSION", "version"}, {"STATE", "state"},
-                                           {"PHASE", "phase"}, {"DEVICES", "devices"}, {"CREATED", "created_ms"}});
+  if (session.json())
+    session.out() << dump_json(*items) << '\n';
+  else
+    print_table(session.out(), *items,
+                {{"ROLLOUT", "id"},
+                 {"MODEL", "model"},
+                 {"VERSION", "version"},
+                 {"STATE", "state"},
+                 {"PHASE", "phase"},
+                 {"DEVICES", "devices"},
+                 {"CREATED", "created_ms"}});
   return exit_ok;
 }
 
@@ -108,7 +124,8 @@ Result<int> act(Session& session, const std::string& id, const std::string& acti
   TRY(ServerClient server, session.server());
   TRY(const Json rollout, server.get("/rollouts/" + id));
   TRY(const std::int64_t revision, integer_at(rollout, "revision", 0));
-  TRY(const Json answer, server.post("/rollouts/" + id + ":" + action, Json::object(), "\"" + std::to_string(revision) + "\""));
+  TRY(const Json answer,
+      server.post("/rollouts/" + id + ":" + action, Json::object(), "\"" + std::to_string(revision) + "\""));
   print_rollout(session, answer);
   return exit_ok;
 }
@@ -127,9 +144,8 @@ void add_rollout_commands(Registry& registry) {
   make->add_option("--name", options->name, "A name for people");
   make->add_flag("--wait", options->wait, "Stay until it ends. Exit 8: failed, 9: still running at the timeout");
   make->add_option("--timeout", options->timeout_s, "Seconds to wait")->check(CLI::Range(1, 7 * 24 * 3600));
-  make->callback([&registry, options] {
-    registry.chosen = [options](Session& session) { return create(session, *options); };
-  });
+  make->callback(
+      [&registry, options] { registry.chosen = [options](Session& session) { return create(session, *options); }; });
   rollout->add_subcommand("list", "All rollouts")->callback([&registry] { registry.chosen = list; });
 
   auto id = std::make_shared<std::string>();

@@ -14,13 +14,20 @@ constexpr const char* version_text = "ferry 0.1.0";
 
 const char* fix_for(Errc code) {
   switch (code) {
-    case Errc::denied: return "check the token (FERRY_TOKEN_FILE) and its role";
-    case Errc::unreachable: return "check FERRY_SERVER, FERRY_CA_FILE and that ferryd runs";
-    case Errc::unavailable: return "the server is busy: try again";
-    case Errc::gate_failed: return "read the gate report; a release that failed its gate cannot go out";
-    case Errc::gate_hold: return "give the gate more samples, or a quieter machine";
-    case Errc::conflict: return "look at the present state and try again";
-    default: return nullptr;
+    case Errc::denied:
+      return "check the token (FERRY_TOKEN_FILE) and its role";
+    case Errc::unreachable:
+      return "check FERRY_SERVER, FERRY_CA_FILE and that ferryd runs";
+    case Errc::unavailable:
+      return "the server is busy: try again";
+    case Errc::gate_failed:
+      return "read the gate report; a release that failed its gate cannot go out";
+    case Errc::gate_hold:
+      return "give the gate more samples, or a quieter machine";
+    case Errc::conflict:
+      return "look at the present state and try again";
+    default:
+      return nullptr;
   }
 }
 
@@ -54,9 +61,12 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err,
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text);
   app.add_option("--server", session.globals.server, "Operator API of ferryd, https://host:port (FERRY_SERVER)");
-  app.add_option("--token-file", session.globals.token_file, "File with the bearer token (FERRY_TOKEN_FILE, FERRY_TOKEN)");
+  app.add_option("--token-file", session.globals.token_file,
+                 "File with the bearer token (FERRY_TOKEN_FILE, FERRY_TOKEN)");
   app.add_option("--ca-file", session.globals.ca_file, "CA certificate of the server, PEM (FERRY_CA_FILE)");
-  app.add_option("-o,--output", session.globals.output, "table | json")->check(CLI::IsMember({"table", "json"}))->envname("FERRY_OUTPUT");
+  app.add_option("-o,--output", session.globals.output, "table | json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->envname("FERRY_OUTPUT");
   app.add_flag("-q,--quiet", session.globals.quiet, "No messages, only data");
 
   Registry registry{app, session, {}};

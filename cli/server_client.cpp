@@ -43,19 +43,29 @@ std::string trimmed(std::string text) {
 
 int exit_code_of(Errc code) {
   switch (code) {
-    case Errc::bad_input: return exit_usage;
-    case Errc::not_found: return exit_not_found;
-    case Errc::denied: return exit_denied;
-    case Errc::conflict: return exit_conflict;
-    case Errc::gate_failed: return exit_gate_failed;
-    case Errc::gate_hold: return exit_gate_hold;
-    case Errc::timeout: return exit_timeout;
+    case Errc::bad_input:
+      return exit_usage;
+    case Errc::not_found:
+      return exit_not_found;
+    case Errc::denied:
+      return exit_denied;
+    case Errc::conflict:
+      return exit_conflict;
+    case Errc::gate_failed:
+      return exit_gate_failed;
+    case Errc::gate_hold:
+      return exit_gate_hold;
+    case Errc::timeout:
+      return exit_timeout;
     case Errc::bad_signature:
     case Errc::expired:
-    case Errc::rollback_refused: return exit_bad_signature;
+    case Errc::rollback_refused:
+      return exit_bad_signature;
     case Errc::unreachable:
-    case Errc::unavailable: return exit_unreachable;
-    default: return exit_failure;
+    case Errc::unavailable:
+      return exit_unreachable;
+    default:
+      return exit_failure;
   }
 }
 
@@ -74,7 +84,8 @@ Result<HttpResponse> ServerClient::send(const std::string& method, const std::st
   request.time_limit = request_limit;
   auto answer = http_->send(request);
   if (!answer) return std::move(answer).error().within(method + " " + request.url);
-  if (answer->status >= 300 && !(method == "HEAD" && answer->status == 404)) return problem_error(*answer, method + " " + path);
+  if (answer->status >= 300 && !(method == "HEAD" && answer->status == 404))
+    return problem_error(*answer, method + " " + path);
   return answer;
 }
 
@@ -97,7 +108,9 @@ Result<Json> ServerClient::post(const std::string& path, const Json& body, const
   return decoded(send("POST", path, dump_json(body), "application/json", if_match));
 }
 
-Result<Json> ServerClient::patch(const std::string& path, const Json& body) { return decoded(send("PATCH", path, dump_json(body))); }
+Result<Json> ServerClient::patch(const std::string& path, const Json& body) {
+  return decoded(send("PATCH", path, dump_json(body)));
+}
 
 Result<Json> ServerClient::remove(const std::string& path) { return decoded(send("DELETE", path, {})); }
 
@@ -124,7 +137,8 @@ Result<ServerClient> Session::server() {
     TRY(token, read_file(token_file, token_bytes_max));
   }
   token = trimmed(std::move(token));
-  if (token.empty()) return Error{Errc::bad_input, "no token: give --token-file FILE or set FERRY_TOKEN or FERRY_TOKEN_FILE"};
+  if (token.empty())
+    return Error{Errc::bad_input, "no token: give --token-file FILE or set FERRY_TOKEN or FERRY_TOKEN_FILE"};
   TlsClientConfig tls;
   if (const std::string ca_file = from_environment(globals.ca_file, "FERRY_CA_FILE"); !ca_file.empty()) {
     TRY(tls.ca_pem, read_file(ca_file, 1024 * 1024));

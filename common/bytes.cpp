@@ -35,10 +35,13 @@ std::string encode_base64(std::string_view bytes, std::string_view alphabet, boo
   for (std::size_t at = 0; at < bytes.size(); at += 3) {
     const std::size_t count = std::min<std::size_t>(3, bytes.size() - at);
     unsigned group = 0;
-    for (std::size_t i = 0; i < 3; ++i) group = group << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
+    for (std::size_t i = 0; i < 3; ++i)
+      group = group << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
     for (std::size_t i = 0; i < 4; ++i) {
-      if (i <= count) text.push_back(alphabet[group >> (18 - 6 * i) & 63]);
-      else if (padded) text.push_back('=');
+      if (i <= count)
+        text.push_back(alphabet[group >> (18 - 6 * i) & 63]);
+      else if (padded)
+        text.push_back('=');
     }
   }
   return text;

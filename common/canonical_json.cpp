@@ -18,11 +18,21 @@ void append_string(std::string& out, const std::string& text) {
 // Depth is bounded by the parser that made the value (JsonLimits::depth_max).
 Result<> append(std::string& out, const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: out += "null"; return {};
-    case Json::value_t::boolean: out += value.get<bool>() ? "true" : "false"; return {};
-    case Json::value_t::number_integer: out += std::to_string(value.get<std::int64_t>()); return {};
-    case Json::value_t::number_unsigned: out += std::to_string(value.get<std::uint64_t>()); return {};
-    case Json::value_t::string: append_string(out, value.get_ref<const std::string&>()); return {};
+    case Json::value_t::null:
+      out += "null";
+      return {};
+    case Json::value_t::boolean:
+      out += value.get<bool>() ? "true" : "false";
+      return {};
+    case Json::value_t::number_integer:
+      out += std::to_string(value.get<std::int64_t>());
+      return {};
+    case Json::value_t::number_unsigned:
+      out += std::to_string(value.get<std::uint64_t>());
+      return {};
+    case Json::value_t::string:
+      append_string(out, value.get_ref<const std::string&>());
+      return {};
     case Json::value_t::array: {
       out.push_back('[');
       bool first = true;
@@ -45,7 +55,9 @@ Result<> append(std::string& out, const Json& value) {
       out.push_back('}');
       return {};
     }
-    default: return Error{Errc::bad_input, std::string("canonical JSON: holds a ") + value.type_name() + " that is not an integer"};
+    default:
+      return Error{Errc::bad_input,
+                   std::string("canonical JSON: holds a ") + value.type_name() + " that is not an integer"};
   }
 }
 

@@ -1,3 +1,4 @@
+// The only place that asks the machine for the time.
 #include "common/clock.hpp"
 
 #include <cstdio>
@@ -9,8 +10,10 @@ std::string to_rfc3339(Instant at) {
   const std::time_t seconds = std::chrono::floor<std::chrono::seconds>(at).time_since_epoch().count();
   std::tm parts{};
   gmtime_r(&seconds, &parts);
-  char text[40];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  char text[80];
+  // Not strftime: glibc writes the year 1 as "1", and the form is fixed.
+  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+                parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
   return text;
 }
 
@@ -39,9 +42,7 @@ Result<Instant> from_rfc3339(std::string_view text) {
 
 Instant SystemClock::now() const { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
-std::chrono::nanoseconds SystemClock::monotonic() const {
-  return std::chrono::steady_clock::now().time_since_epoch();
-}
+std::chrono::nanoseconds SystemClock::monotonic() const { return std::chrono::steady_clock::now().time_since_epoch(); }
 
 bool SystemClock::wait(std::unique_lock<std::mutex>& lock, std::condition_variable& wake, Duration limit,
                        const bool& flag) {

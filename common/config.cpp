@@ -47,10 +47,14 @@ Json to_json(const toml::node& node) {
       for (const auto& value : *node.as_array()) list.push_back(to_json(value));
       return list;
     }
-    case toml::node_type::string: return node.as_string()->get();
-    case toml::node_type::integer: return node.as_integer()->get();
-    case toml::node_type::floating_point: return node.as_floating_point()->get();
-    case toml::node_type::boolean: return node.as_boolean()->get();
+    case toml::node_type::string:
+      return node.as_string()->get();
+    case toml::node_type::integer:
+      return node.as_integer()->get();
+    case toml::node_type::floating_point:
+      return node.as_floating_point()->get();
+    case toml::node_type::boolean:
+      return node.as_boolean()->get();
     default: {
       std::ostringstream text;
       node.visit([&](const auto& value) {
@@ -70,10 +74,11 @@ Result<Json> parse_toml(std::string_view text, std::string_view name) {
   const toml::parse_result parsed = toml::parse(text, name);
   if (!parsed) {
     const auto& where = parsed.error().source().begin;
-    return Error{Errc::bad_input, std::string(name) + ":" + std::to_string(where.line) + ":" + std::to_string(where.column) + ": " +
-                                      std::string(parsed.error().description())};
+    return Error{Errc::bad_input, std::string(name) + ":" + std::to_string(where.line) + ":" +
+                                      std::to_string(where.column) + ": " + std::string(parsed.error().description())};
   }
-  if (!is_finite(parsed.table())) return Error{Errc::bad_input, std::string(name) + ": inf or nan, expected a finite number"};
+  if (!is_finite(parsed.table()))
+    return Error{Errc::bad_input, std::string(name) + ": inf or nan, expected a finite number"};
   return to_json(parsed.table());
 }
 

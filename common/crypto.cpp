@@ -4,8 +4,6 @@
 #include "common/bytes.hpp"
 #include "common/internal/key_access.hpp"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -14,6 +12,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 namespace ferry {
 namespace {
@@ -193,7 +193,8 @@ Result<PublicKey> PublicKey::from_pem(std::string_view pem) {
 }
 
 Result<PublicKey> PublicKey::from_ed25519_raw(std::string_view bytes) {
-  if (bytes.size() != 32) return Error{Errc::bad_input, "key: an Ed25519 public key has 32 bytes, found " + std::to_string(bytes.size())};
+  if (bytes.size() != 32)
+    return Error{Errc::bad_input, "key: an Ed25519 public key has 32 bytes, found " + std::to_string(bytes.size())};
   EvpKey key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, data_of(bytes), bytes.size()));
   if (!key) return openssl_error(Errc::bad_input, "key: not an Ed25519 public key");
   return KeyAccess::public_key(std::move(key));
@@ -219,10 +220,12 @@ bool PublicKey::verify(std::string_view message, std::string_view signature) con
   if (!state_) return false;  // a default-made key verifies nothing
   const DigestContext context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* parameters = nullptr;  // owned by context
-  bool good = EVP_DigestVerifyInit(context.get(), &parameters, digest_of(state_->scheme), nullptr, state_->key.get()) == 1;
+  bool good =
+      EVP_DigestVerifyInit(context.get(), &parameters, digest_of(state_->scheme), nullptr, state_->key.get()) == 1;
   if (good && state_->scheme == KeyScheme::rsa_pss_sha256) good = set_pss(parameters, RSA_PSS_SALTLEN_AUTO);
   // 1, 0 or negative: only 1 is a yes.
-  good = good && EVP_DigestVerify(context.get(), data_of(signature), signature.size(), data_of(message), message.size()) == 1;
+  good = good &&
+         EVP_DigestVerify(context.get(), data_of(signature), signature.size(), data_of(message), message.size()) == 1;
   ERR_clear_error();
   return good;
 }
@@ -230,9 +233,15 @@ bool PublicKey::verify(std::string_view message, std::string_view signature) con
 Result<PrivateKey> PrivateKey::generate(KeyScheme scheme) {
   EVP_PKEY* raw = nullptr;
   switch (scheme) {
-    case KeyScheme::ecdsa_p256_sha256: raw = EVP_EC_gen("P-256"); break;
-    case KeyScheme::ed25519: raw = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"); break;
-    case KeyScheme::rsa_pss_sha256: raw = EVP_RSA_gen(3072); break;
+    case KeyScheme::ecdsa_p256_sha256:
+      raw = EVP_EC_gen("P-256");
+      break;
+    case KeyScheme::ed25519:
+      raw = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+      break;
+    case KeyScheme::rsa_pss_sha256:
+      raw = EVP_RSA_gen(3072);
+      break;
   }
   EvpKey key(raw);
   if (!key) return openssl_error(Errc::internal, "key generation");
@@ -275,9 +284,11 @@ Result<std::string> PrivateKey::sign(std::string_view message) const {
   const DigestContext context(EVP_MD_CTX_new());
   TRY_VOID(KeyAccess::start_signing(context.get(), *this));
   std::size_t length = 0;
-  if (EVP_DigestSign(context.get(), nullptr, &length, data_of(message), message.size()) != 1) return openssl_error(Errc::internal, "sign");
+  if (EVP_DigestSign(context.get(), nullptr, &length, data_of(message), message.size()) != 1)
+    return openssl_error(Errc::internal, "sign");
   std::string signature(length, '\0');
-  if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &length, data_of(message), message.size()) != 1) {
+  if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &length, data_of(message),
+                     message.size()) != 1) {
     return openssl_error(Errc::internal, "sign");
   }
   signature.resize(length);

@@ -17,8 +17,8 @@ namespace ferry {
 class Digest {
  public:
   Digest() : bytes_(32, '\0') {}
-  static Result<Digest> from_hex(std::string_view text);    // exactly 64 hex digits
-  static Result<Digest> from_bytes(std::string_view bytes); // exactly 32 bytes
+  static Result<Digest> from_hex(std::string_view text);     // exactly 64 hex digits
+  static Result<Digest> from_bytes(std::string_view bytes);  // exactly 32 bytes
   const std::string& bytes() const { return bytes_; }
   std::string hex() const;
   auto operator<=>(const Digest&) const = default;
@@ -65,8 +65,8 @@ class PublicKey {
   static Result<PublicKey> from_pem(std::string_view pem);
   static Result<PublicKey> from_ed25519_raw(std::string_view bytes);  // 32 bytes
   KeyScheme scheme() const;
-  std::string pem() const;             // SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it
-  std::string spki_der() const;        // key material: what thresholds count (TRUST.md §2 item 10)
+  std::string pem() const;       // SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it
+  std::string spki_der() const;  // key material: what thresholds count (TRUST.md §2 item 10)
   // ECDSA signatures are DER. PSS accepts any salt length; Ed25519 is one-shot. Leaves no OpenSSL error behind.
   bool verify(std::string_view message, std::string_view signature) const;
 

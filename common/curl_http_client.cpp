@@ -3,8 +3,8 @@
 #include "common/handle.hpp"
 #include "common/json.hpp"
 
-#include <charconv>
 #include <curl/curl.h>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 namespace ferry {
@@ -61,7 +61,8 @@ bool Exchange::on_header_line(std::string_view line) {
   }
   const auto colon = line.find(':');
   if (colon == line.npos) return true;
-  auto [field, added] = response.headers.try_emplace(lower_case(trimmed(line.substr(0, colon))), trimmed(line.substr(colon + 1)));
+  auto [field, added] =
+      response.headers.try_emplace(lower_case(trimmed(line.substr(0, colon))), trimmed(line.substr(colon + 1)));
   if (!added) field->second.append(", ").append(trimmed(line.substr(colon + 1)));
   return true;
 }
@@ -69,7 +70,8 @@ bool Exchange::on_header_line(std::string_view line) {
 bool Exchange::on_body(std::string_view piece) {
   body_bytes += piece.size();
   if (body_bytes > request.body_bytes_max)
-    return fail(Errc::bad_input, "answer: longer than the " + std::to_string(request.body_bytes_max) + " bytes expected");
+    return fail(Errc::bad_input,
+                "answer: longer than the " + std::to_string(request.body_bytes_max) + " bytes expected");
   if (request.sink && response.status >= 200 && response.status < 300)
     return request.sink(piece) || fail(Errc::cancelled, "cancelled by the receiver");
   response.body.append(piece);
@@ -106,13 +108,17 @@ int watch(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 
 Errc code_of(CURLcode code) {
   switch (code) {
-    case CURLE_OPERATION_TIMEDOUT: return Errc::timeout;
-    case CURLE_PEER_FAILED_VERIFICATION: return Errc::bad_signature;
-    case CURLE_ABORTED_BY_CALLBACK: return Errc::cancelled;
+    case CURLE_OPERATION_TIMEDOUT:
+      return Errc::timeout;
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return Errc::bad_signature;
+    case CURLE_ABORTED_BY_CALLBACK:
+      return Errc::cancelled;
     case CURLE_OUT_OF_MEMORY:
     case CURLE_FAILED_INIT:
     case CURLE_BAD_FUNCTION_ARGUMENT:
-    case CURLE_UNKNOWN_OPTION: return Errc::internal;
+    case CURLE_UNKNOWN_OPTION:
+      return Errc::internal;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
     case CURLE_WEIRD_SERVER_REPLY:
@@ -121,8 +127,10 @@ Errc code_of(CURLcode code) {
     case CURLE_HTTP2:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CIPHER: return Errc::bad_input;
-    default: return Errc::unreachable;
+    case CURLE_SSL_CIPHER:
+      return Errc::bad_input;
+    default:
+      return Errc::unreachable;
   }
 }
 
@@ -176,7 +184,8 @@ void CurlHttpClient::set_common(const HttpRequest& request, Exchange& exchange) 
 void CurlHttpClient::set_limits(const HttpRequest& request) {
   CURL* easy = easy_.get();
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.time_limit.count()));
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, request.connect_limit.count())));
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                   static_cast<long>(std::max<std::int64_t>(1, request.connect_limit.count())));
   if (request.bytes_per_second_min == 0) return;
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(request.stall_limit).count();
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, static_cast<long>(request.bytes_per_second_min));
@@ -230,9 +239,10 @@ Result<HeaderList> CurlHttpClient::headers_of(const HttpRequest& request) const 
   };
   bool has_type = false;
   for (const auto& [name, value] : request.headers) {
-    if (name.empty() || name.find_first_of(":;\r\n\t ") != std::string::npos || value.find_first_of("\r\n") != std::string::npos ||
-        value.find('\0') != std::string::npos)
-      return Error{Errc::bad_input, "header '" + name + "': a name without blanks and a value on one line are expected"};
+    if (name.empty() || name.find_first_of(":;\r\n\t ") != std::string::npos ||
+        value.find_first_of("\r\n") != std::string::npos || value.find('\0') != std::string::npos)
+      return Error{Errc::bad_input,
+                   "header '" + name + "': a name without blanks and a value on one line are expected"};
     has_type = has_type || lower_case(name) == "content-type";
     // curl's spelling of a header without a value.
     if (!add(value.empty() ? name + ";" : name + ": " + value)) return Error{Errc::internal, "out of memory"};
@@ -261,8 +271,7 @@ Result<HttpResponse> CurlHttpClient::send(const HttpRequest& request) {
   curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, nullptr);
   const std::string where = request.method + " " + shown_url(request.url);
   if (exchange.failure) return std::move(*exchange.failure).within(where);
-  if (code != CURLE_OK)
-    return Error{code_of(code), where + ": " + (detail_[0] ? detail_ : curl_easy_strerror(code))};
+  if (code != CURLE_OK) return Error{code_of(code), where + ": " + (detail_[0] ? detail_ : curl_easy_strerror(code))};
   if (exchange.response.status < 200 || exchange.response.status > 599)
     return Error{Errc::bad_input, where + ": answered with status " + std::to_string(exchange.response.status)};
   return std::move(exchange.response);

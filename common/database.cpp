@@ -58,8 +58,10 @@ std::vector<std::string_view> statements_of(std::string_view sql) {
       at = after;
       continue;
     }
-    if (sql[at] == ';') finish(at);
-    else if (sql[at] != ' ' && sql[at] != '\n' && sql[at] != '\r' && sql[at] != '\t') empty = false;
+    if (sql[at] == ';')
+      finish(at);
+    else if (sql[at] != ' ' && sql[at] != '\n' && sql[at] != '\r' && sql[at] != '\t')
+      empty = false;
     ++at;
   }
   finish(sql.size());
@@ -69,7 +71,8 @@ std::vector<std::string_view> statements_of(std::string_view sql) {
 Result<> apply(Database& database, const Migration& migration) {
   return database.transaction([&](Database& inner) -> Result<> {
     // First the record: where two programs start at once, its primary key lets only one of them go on.
-    TRY(auto noted, inner.query("INSERT INTO schema_migrations (number) VALUES ($1)", {std::int64_t{migration.number}}));
+    TRY(auto noted,
+        inner.query("INSERT INTO schema_migrations (number) VALUES ($1)", {std::int64_t{migration.number}}));
     for (const std::string_view statement : statements_of(migration.sql)) {
       TRY(auto done, inner.query(statement));
     }
@@ -90,7 +93,8 @@ Result<std::int64_t> schema_number(Database& database) {
 Result<> migrate(Database& database, std::span<const Migration> migrations) {
   for (std::size_t i = 0; i < migrations.size(); ++i) {
     if (migrations[i].number != int(i) + 1) {
-      return Error{Errc::internal, "migrations: number " + std::to_string(migrations[i].number) + " where " + std::to_string(i + 1) + " was expected"};
+      return Error{Errc::internal, "migrations: number " + std::to_string(migrations[i].number) + " where " +
+                                       std::to_string(i + 1) + " was expected"};
     }
   }
   TRY(auto made, database.query("CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY)"));

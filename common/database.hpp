@@ -51,8 +51,8 @@ class Database {
 Result<std::unique_ptr<Database>> open_sqlite(const Path& path);
 
 struct Migration {
-  int number;             // 1, 2, 3 … without gaps
-  std::string_view sql;   // statements separated by ';'
+  int number;            // 1, 2, 3 … without gaps
+  std::string_view sql;  // statements separated by ';'
 };
 // Applies what is missing, each in a transaction, and records it in schema_migrations. A database written by a newer
 // program: unsupported.

@@ -1,13 +1,13 @@
 // Bounded reads, atomic durable writes and locks over plain POSIX calls.
 #include "common/file.hpp"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 namespace ferry {
 namespace {
@@ -109,7 +109,8 @@ Result<FileLock> FileLock::take(const Path& path) {
   FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd) return errno_error("open lock", path);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return Error{Errc::conflict, path.string() + ": locked by another process; stop it first"};
+    if (errno == EWOULDBLOCK)
+      return Error{Errc::conflict, path.string() + ": locked by another process; stop it first"};
     return errno_error("lock", path);
   }
   return FileLock(std::move(fd));

@@ -20,7 +20,7 @@ Result<> write_file_atomic(const Path& path, std::string_view content, unsigned 
 
 Result<> make_directories(const Path& path, unsigned mode = 0755);  // durable: parents are fsynced
 Result<> sync_directory(const Path& path);
-Result<> remove_tree(const Path& path);       // absent is fine; never follows symbolic links
+Result<> remove_tree(const Path& path);              // absent is fine; never follows symbolic links
 Result<std::uint64_t> free_bytes(const Path& path);  // available to this user on that file system
 
 // An exclusive lock on a file, held while the object lives; conflict when somebody else holds it.

@@ -1,3 +1,4 @@
+// Closing descriptors.
 #include "common/handle.hpp"
 
 #include <unistd.h>

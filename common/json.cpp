@@ -23,8 +23,10 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
   bool number_unsigned(number_unsigned_t value) override { return add(value); }
   bool number_float(number_float_t value, const string_t& text) override {
     // The lexer turns integers beyond 64 bits into floats; a digit string without '.', 'e' or 'E' was meant as one.
-    if (text.find_first_of(".eE") == std::string::npos) return fail("an integer outside 64 bits: " + text.substr(0, 40));
-    if (!limits_.floats) return fail("a number with a fraction or exponent, expected an integer: " + text.substr(0, 40));
+    if (text.find_first_of(".eE") == std::string::npos)
+      return fail("an integer outside 64 bits: " + text.substr(0, 40));
+    if (!limits_.floats)
+      return fail("a number with a fraction or exponent, expected an integer: " + text.substr(0, 40));
     return add(value);
   }
   bool string(string_t& value) override {
@@ -32,9 +34,7 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
     return add(std::move(value));
   }
   bool binary(binary_t&) override { return fail("binary data"); }
-  bool start_object(std::size_t) override {
-    return open(Json::object());
-  }
+  bool start_object(std::size_t) override { return open(Json::object()); }
   bool key(string_t& value) override {
     if (value.find('\0') != std::string::npos) return fail("a key with an escaped NUL (\\u0000)");
     if (stack_.back()->contains(value)) return fail("duplicate key '" + value.substr(0, shown_bytes_max) + "'");
@@ -90,9 +90,12 @@ class BoundedBuilder final : public nlohmann::json_sax<Json> {
 
 Error field_error(const Json& object, std::string_view key, const std::string& expected, const Json* found) {
   std::string context = "field '" + std::string(key) + "': expected " + expected;
-  if (found) context += std::string(", found ") + found->type_name();
-  else if (object.is_object()) context += ", it is missing";
-  else context += std::string(" in an object, found ") + object.type_name();
+  if (found)
+    context += std::string(", found ") + found->type_name();
+  else if (object.is_object())
+    context += ", it is missing";
+  else
+    context += std::string(" in an object, found ") + object.type_name();
   return Error{Errc::bad_input, std::move(context)};
 }
 
@@ -149,7 +152,8 @@ Result<std::string> string_at(const Json& object, std::string_view key, std::siz
   if (!found || !found->is_string()) return field_error(object, key, "a string", found);
   const auto& text = found->get_ref<const std::string&>();
   if (text.size() > bytes_max) {
-    return Error{Errc::bad_input, "field '" + std::string(key) + "': longer than " + std::to_string(bytes_max) + " bytes"};
+    return Error{Errc::bad_input,
+                 "field '" + std::string(key) + "': longer than " + std::to_string(bytes_max) + " bytes"};
   }
   return text;
 }
@@ -157,12 +161,14 @@ Result<std::string> string_at(const Json& object, std::string_view key, std::siz
 Result<std::int64_t> integer_at(const Json& object, std::string_view key, std::int64_t min, std::int64_t max) {
   const Json* found = find(object, key);
   const bool fits = found && found->is_number_integer() &&
-                    !(found->is_number_unsigned() && found->get<std::uint64_t>() > std::uint64_t(std::numeric_limits<std::int64_t>::max()));
+                    !(found->is_number_unsigned() &&
+                      found->get<std::uint64_t>() > std::uint64_t(std::numeric_limits<std::int64_t>::max()));
   const std::string expected = "a whole number from " + std::to_string(min) + " to " + std::to_string(max);
   if (!fits) return field_error(object, key, expected, found);
   const auto value = found->get<std::int64_t>();
   if (value < min || value > max) {
-    return Error{Errc::bad_input, "field '" + std::string(key) + "': expected " + expected + ", found " + std::to_string(value)};
+    return Error{Errc::bad_input,
+                 "field '" + std::string(key) + "': expected " + expected + ", found " + std::to_string(value)};
   }
   return value;
 }
@@ -194,7 +200,8 @@ Result<const Json*> array_at(const Json& object, std::string_view key, std::size
   const Json* found = find(object, key);
   if (!found || !found->is_array()) return field_error(object, key, "a list", found);
   if (found->size() > items_max) {
-    return Error{Errc::bad_input, "field '" + std::string(key) + "': more than " + std::to_string(items_max) + " items"};
+    return Error{Errc::bad_input,
+                 "field '" + std::string(key) + "': more than " + std::to_string(items_max) + " items"};
   }
   return found;
 }
@@ -204,7 +211,8 @@ Result<std::string> string_or(const Json& object, std::string_view key, std::str
   return string_at(object, key, bytes_max);
 }
 
-Result<std::int64_t> integer_or(const Json& object, std::string_view key, std::int64_t absent, std::int64_t min, std::int64_t max) {
+Result<std::int64_t> integer_or(const Json& object, std::string_view key, std::int64_t absent, std::int64_t min,
+                                std::int64_t max) {
   if (!find_value(object, key)) return absent;
   return integer_at(object, key, min, max);
 }
@@ -220,7 +228,8 @@ Result<bool> bool_or(const Json& object, std::string_view key, bool absent) {
 }
 
 Result<> only_known_fields(const Json& object, std::initializer_list<std::string_view> known) {
-  if (!object.is_object()) return Error{Errc::bad_input, std::string("expected an object, found ") + object.type_name()};
+  if (!object.is_object())
+    return Error{Errc::bad_input, std::string("expected an object, found ") + object.type_name()};
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     const std::string name = key.substr(0, shown_bytes_max);  // bounds the work below as well

@@ -35,11 +35,13 @@ Result<bool> bool_at(const Json& object, std::string_view key);
 Result<const Json*> object_at(const Json& object, std::string_view key);
 Result<const Json*> array_at(const Json& object, std::string_view key, std::size_t items_max = 100'000);
 // The same, with a value for an absent (or null) field; a field of the wrong type is still an error.
-Result<std::string> string_or(const Json& object, std::string_view key, std::string absent, std::size_t bytes_max = 4096);
+Result<std::string> string_or(const Json& object, std::string_view key, std::string absent,
+                              std::size_t bytes_max = 4096);
 Result<std::int64_t> integer_or(const Json& object, std::string_view key, std::int64_t absent,
                                 std::int64_t min = std::numeric_limits<std::int64_t>::min(),
                                 std::int64_t max = std::numeric_limits<std::int64_t>::max());
-Result<double> number_or(const Json& object, std::string_view key, double absent, double min = -1e300, double max = 1e300);
+Result<double> number_or(const Json& object, std::string_view key, double absent, double min = -1e300,
+                         double max = 1e300);
 Result<bool> bool_or(const Json& object, std::string_view key, bool absent);
 // bad_input naming the first member of `object` that is not in `known`, with the nearest known name.
 Result<> only_known_fields(const Json& object, std::initializer_list<std::string_view> known);

@@ -4,9 +4,9 @@
 #include "common/bytes.hpp"
 #include "common/json.hpp"
 
+#include <unistd.h>
 #include <cerrno>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 namespace ferry {
 namespace {
@@ -15,10 +15,14 @@ constexpr std::size_t text_bytes_max = 4 * 1024;  // of a message or a field; th
 
 std::string_view name_of(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return "debug";
-    case LogLevel::info: return "info";
-    case LogLevel::warn: return "warn";
-    case LogLevel::error: return "error";
+    case LogLevel::debug:
+      return "debug";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::warn:
+      return "warn";
+    case LogLevel::error:
+      return "error";
   }
   return "error";
 }
@@ -74,7 +78,8 @@ std::string text_value(const LogField& field) {
 
 std::string json_line(std::string_view ts, LogLevel level, std::string_view component, std::string_view message,
                       std::initializer_list<LogField> fields) {
-  std::string line = "{\"ts\":\"" + std::string(ts) + "\",\"level\":\"" + std::string(name_of(level)) + "\",\"msg\":" + json_of(message);
+  std::string line = "{\"ts\":\"" + std::string(ts) + "\",\"level\":\"" + std::string(name_of(level)) +
+                     "\",\"msg\":" + json_of(message);
   if (!component.empty()) line += ",\"component\":" + json_of(component);
   for (const LogField& field : fields) line += "," + json_of(field.key) + ":" + json_of(field.value);
   return line + "}\n";

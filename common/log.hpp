@@ -2,12 +2,12 @@
 #pragma once
 #include "common/clock.hpp"
 
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <mutex>
-#include <string_view>
-#include <concepts>
 #include <string>
+#include <string_view>
 #include <variant>
 
 namespace ferry {
@@ -31,10 +31,18 @@ struct LogField {
 class Log {
  public:
   Log(Clock& clock, int fd, LogFormat format, LogLevel least, std::string_view component = {});
-  void debug(std::string_view message, std::initializer_list<LogField> fields = {}) { write(LogLevel::debug, message, fields); }
-  void info(std::string_view message, std::initializer_list<LogField> fields = {}) { write(LogLevel::info, message, fields); }
-  void warn(std::string_view message, std::initializer_list<LogField> fields = {}) { write(LogLevel::warn, message, fields); }
-  void error(std::string_view message, std::initializer_list<LogField> fields = {}) { write(LogLevel::error, message, fields); }
+  void debug(std::string_view message, std::initializer_list<LogField> fields = {}) {
+    write(LogLevel::debug, message, fields);
+  }
+  void info(std::string_view message, std::initializer_list<LogField> fields = {}) {
+    write(LogLevel::info, message, fields);
+  }
+  void warn(std::string_view message, std::initializer_list<LogField> fields = {}) {
+    write(LogLevel::warn, message, fields);
+  }
+  void error(std::string_view message, std::initializer_list<LogField> fields = {}) {
+    write(LogLevel::error, message, fields);
+  }
 
  private:
   void write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields);

@@ -3,10 +3,10 @@
 
 #include "common/bytes.hpp"
 
+#include <sys/random.h>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <sys/random.h>
 
 namespace ferry {
 

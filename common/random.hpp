@@ -12,8 +12,8 @@ class Random {
  public:
   virtual ~Random() = default;
   virtual std::string bytes(std::size_t count) = 0;
-  std::uint64_t next();             // uniform over 64 bits
-  double uniform();                 // [0, 1)
+  std::uint64_t next();                     // uniform over 64 bits
+  double uniform();                         // [0, 1)
   std::string id(std::string_view prefix);  // "<prefix>-<12 lower-case hex digits>"
 };
 

@@ -2,10 +2,10 @@
 #include "common/database.hpp"
 #include "common/handle.hpp"
 
+#include <sqlite3.h>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <sqlite3.h>
 
 namespace ferry {
 namespace {
@@ -26,7 +26,8 @@ Error sqlite_error(sqlite3* connection, std::string_view what) {
   if (primary == SQLITE_CONSTRAINT) code = Errc::conflict;
   if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED) code = Errc::unavailable;
   if (primary == SQLITE_ERROR || primary == SQLITE_MISUSE || primary == SQLITE_RANGE) code = Errc::internal;
-  if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) hint = " (the database file is damaged: restore it from a backup)";
+  if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB)
+    hint = " (the database file is damaged: restore it from a backup)";
   return Error{code, "sqlite: " + std::string(what.substr(0, 120)) + ": " + sqlite3_errmsg(connection) + hint};
 }
 
@@ -40,7 +41,7 @@ class Sqlite final : public Database {
       // What follows would be committed statement by statement.
       return Error{Errc::io, "sqlite: an earlier error has already rolled this transaction back"};
     }
-    TRY(sqlite3_stmt* statement, prepared(sql));
+    TRY(sqlite3_stmt * statement, prepared(sql));
     auto rows = run(statement, sql, args);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
@@ -66,7 +67,8 @@ class Sqlite final : public Database {
   struct Rollback {
     Sqlite& self;
     ~Rollback() {
-      if (sqlite3_get_autocommit(self.connection_.get()) == 0) sqlite3_exec(self.connection_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+      if (sqlite3_get_autocommit(self.connection_.get()) == 0)
+        sqlite3_exec(self.connection_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
     }
   };
 
@@ -88,7 +90,8 @@ class Sqlite final : public Database {
     if (found != statements_.end()) return found->second.get();
     sqlite3_stmt* raw = nullptr;
     const char* rest = nullptr;
-    if (sqlite3_prepare_v3(connection_.get(), sql.data(), int(sql.size()), SQLITE_PREPARE_PERSISTENT, &raw, &rest) != SQLITE_OK) {
+    if (sqlite3_prepare_v3(connection_.get(), sql.data(), int(sql.size()), SQLITE_PREPARE_PERSISTENT, &raw, &rest) !=
+        SQLITE_OK) {
       return sqlite_error(connection_.get(), sql);
     }
     Statement statement(raw);
@@ -113,7 +116,8 @@ class Sqlite final : public Database {
     } else if (const auto* text = std::get_if<std::string>(&value)) {
       state = sqlite3_bind_text64(statement, place, text->data(), text->size(), SQLITE_STATIC, SQLITE_UTF8);
     } else if (const auto* blob = std::get_if<Blob>(&value)) {
-      state = sqlite3_bind_blob64(statement, place, blob->bytes.empty() ? "" : blob->bytes.data(), blob->bytes.size(), SQLITE_STATIC);
+      state = sqlite3_bind_blob64(statement, place, blob->bytes.empty() ? "" : blob->bytes.data(), blob->bytes.size(),
+                                  SQLITE_STATIC);
     } else {
       state = sqlite3_bind_null(statement, place);
     }
@@ -123,8 +127,8 @@ class Sqlite final : public Database {
 
   Result<std::vector<Row>> run(sqlite3_stmt* statement, std::string_view sql, const std::vector<Value>& args) {
     if (const int wanted = sqlite3_bind_parameter_count(statement); std::size_t(wanted) != args.size()) {
-      return Error{Errc::internal, "sqlite: " + std::to_string(args.size()) + " arguments for " + std::to_string(wanted) +
-                                       " placeholders: " + std::string(sql.substr(0, 120))};
+      return Error{Errc::internal, "sqlite: " + std::to_string(args.size()) + " arguments for " +
+                                       std::to_string(wanted) + " placeholders: " + std::string(sql.substr(0, 120))};
     }
     for (std::size_t i = 0; i < args.size(); ++i) TRY_VOID(bind(statement, i + 1, args[i]));
     std::vector<Row> rows;
@@ -133,7 +137,8 @@ class Sqlite final : public Database {
       if (state == SQLITE_DONE) return rows;
       if (state != SQLITE_ROW) return sqlite_error(connection_.get(), sql);
       std::vector<Value> values;
-      for (int column = 0; column < sqlite3_column_count(statement); ++column) values.push_back(value_at(statement, column));
+      for (int column = 0; column < sqlite3_column_count(statement); ++column)
+        values.push_back(value_at(statement, column));
       rows.emplace_back(std::move(values));
     }
   }
@@ -141,8 +146,10 @@ class Sqlite final : public Database {
   static Value value_at(sqlite3_stmt* statement, int column) {
     const auto bytes = [&] { return std::size_t(sqlite3_column_bytes(statement, column)); };
     switch (sqlite3_column_type(statement, column)) {
-      case SQLITE_INTEGER: return std::int64_t{sqlite3_column_int64(statement, column)};
-      case SQLITE_FLOAT: return sqlite3_column_double(statement, column);
+      case SQLITE_INTEGER:
+        return std::int64_t{sqlite3_column_int64(statement, column)};
+      case SQLITE_FLOAT:
+        return sqlite3_column_double(statement, column);
       case SQLITE_TEXT: {
         const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
         return text ? std::string(text, bytes()) : std::string{};  // null when memory is short
@@ -151,7 +158,8 @@ class Sqlite final : public Database {
         const auto* blob = static_cast<const char*>(sqlite3_column_blob(statement, column));
         return Blob{blob ? std::string(blob, bytes()) : std::string{}};
       }
-      default: return std::monostate{};
+      default:
+        return std::monostate{};
     }
   }
 
@@ -166,10 +174,12 @@ class Sqlite final : public Database {
 
 Result<std::unique_ptr<Database>> open_sqlite(const Path& path) {
   sqlite3* raw = nullptr;
-  const int state = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int state =
+      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   Connection connection(raw);
   if (state != SQLITE_OK) {
-    return raw ? sqlite_error(raw, "open " + path.string()) : Error{Errc::io, "sqlite: open " + path.string() + ": no memory"};
+    return raw ? sqlite_error(raw, "open " + path.string())
+               : Error{Errc::io, "sqlite: open " + path.string() + ": no memory"};
   }
   sqlite3_extended_result_codes(raw, 0);
   sqlite3_busy_timeout(raw, busy_timeout_ms);

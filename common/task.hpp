@@ -11,10 +11,13 @@ namespace ferry {
 
 boost::asio::awaitable<void> sleep_for(Duration duration);  // on the coroutine's own executor
 
-// Runs `work` on the pool and resumes the caller on its own executor. Not a coroutine, so its lambda is safe (adr 0002).
+// Runs `work` on the pool and resumes the caller on its own executor. Not a coroutine, so its lambda is safe (adr
+// 0002).
 template <class Work>
 auto offload(boost::asio::thread_pool& pool, Work work) -> boost::asio::awaitable<std::invoke_result_t<Work>> {
-  auto task = [work = std::move(work)]() mutable -> boost::asio::awaitable<std::invoke_result_t<Work>> { co_return work(); };
+  auto task = [work = std::move(work)]() mutable -> boost::asio::awaitable<std::invoke_result_t<Work>> {
+    co_return work();
+  };
   return boost::asio::co_spawn(pool, std::move(task), boost::asio::use_awaitable);
 }
 

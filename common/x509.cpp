@@ -4,11 +4,11 @@
 #include "common/bytes.hpp"
 #include "common/internal/x509_access.hpp"
 
-#include <ctime>
 #include <openssl/asn1.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs7.h>
 #include <openssl/x509_vfy.h>
+#include <ctime>
 
 namespace ferry {
 namespace {
@@ -57,12 +57,15 @@ Result<std::string> common_name_of(const X509_NAME* name) {
 }
 
 Result<> set_common_name(X509_NAME* name, std::string_view common_name) {
-  const bool control = std::any_of(common_name.begin(), common_name.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
+  const bool control =
+      std::any_of(common_name.begin(), common_name.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
   // OpenSSL checks the encoding and the limit of 64 characters.
   if (common_name.empty() || control ||
-      X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, data_of(common_name), int(common_name.size()), -1, 0) != 1) {
+      X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, data_of(common_name), int(common_name.size()), -1,
+                                 0) != 1) {
     ERR_clear_error();
-    return Error{Errc::bad_input, "common name '" + std::string(common_name.substr(0, 80)) + "': expected 1 to 64 printable characters"};
+    return Error{Errc::bad_input,
+                 "common name '" + std::string(common_name.substr(0, 80)) + "': expected 1 to 64 printable characters"};
   }
   return {};
 }
@@ -103,14 +106,16 @@ Result<Certificate> certificate_from_der(std::string_view der) {
 }
 
 Result<std::vector<Certificate>> certificates_from_pem(std::string_view pem) {
-  if (pem.size() > certificate_bytes_max * certificates_max) return Error{Errc::bad_input, "certificate: PEM larger than 1 MiB"};
+  if (pem.size() > certificate_bytes_max * certificates_max)
+    return Error{Errc::bad_input, "certificate: PEM larger than 1 MiB"};
   const Bio bio = memory_bio(pem);
   std::vector<Certificate> certificates;
   for (;;) {
     const X509Handle x509(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
     if (!x509 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) break;
     if (!x509) return openssl_error(Errc::bad_input, "certificate: damaged PEM");
-    if (int(certificates.size()) == certificates_max) return Error{Errc::bad_input, "certificate: more than 16 in one text"};
+    if (int(certificates.size()) == certificates_max)
+      return Error{Errc::bad_input, "certificate: more than 16 in one text"};
     TRY(Certificate certificate, certificate_from_x509(x509.get()));
     certificates.push_back(std::move(certificate));
   }
@@ -131,7 +136,8 @@ Result<std::string> make_csr(const PrivateKey& key, std::string_view common_name
   TRY_VOID(set_common_name(X509_REQ_get_subject_name(request.get()), common_name));
   const DigestContext context(EVP_MD_CTX_new());
   TRY_VOID(KeyAccess::start_signing(context.get(), key));
-  if (X509_REQ_set_pubkey(request.get(), KeyAccess::get(key)) != 1 || X509_REQ_sign_ctx(request.get(), context.get()) <= 0) {
+  if (X509_REQ_set_pubkey(request.get(), KeyAccess::get(key)) != 1 ||
+      X509_REQ_sign_ctx(request.get(), context.get()) <= 0) {
     return openssl_error(Errc::internal, "certificate request");
   }
   return to_der<i2d_X509_REQ>(request.get());

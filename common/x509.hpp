@@ -13,9 +13,9 @@ namespace ferry {
 struct Certificate {
   std::string der;
   std::string common_name;
-  std::string serial_hex;        // lower case
-  Digest fingerprint;            // SHA-256 of the DER
-  Digest key_digest;             // SHA-256 of the SubjectPublicKeyInfo DER
+  std::string serial_hex;  // lower case
+  Digest fingerprint;      // SHA-256 of the DER
+  Digest key_digest;       // SHA-256 of the SubjectPublicKeyInfo DER
   Instant not_before;
   Instant not_after;
   std::string pem() const;
@@ -41,8 +41,8 @@ struct CertificateOptions {
   std::vector<std::string> dns_names;     // subjectAltName, servers
   std::vector<std::string> ip_addresses;  // subjectAltName, servers
   // At least one of the two: without extendedKeyUsage a certificate would be good for everything.
-  bool server = false;                    // extendedKeyUsage serverAuth
-  bool client = false;                    // extendedKeyUsage clientAuth
+  bool server = false;  // extendedKeyUsage serverAuth
+  bool client = false;  // extendedKeyUsage clientAuth
 };
 
 // A certificate authority: self-signed P-256 root with pathlen 0 that issues leaf certificates. Thread-safe.
@@ -57,7 +57,8 @@ class CertificateAuthority {
   Result<Certificate> issue(const PublicKey& key, const CertificateOptions& options, Random& random) const;
 
  private:
-  CertificateAuthority(Certificate certificate, PrivateKey key) : certificate_(std::move(certificate)), key_(std::move(key)) {}
+  CertificateAuthority(Certificate certificate, PrivateKey key)
+      : certificate_(std::move(certificate)), key_(std::move(key)) {}
   Certificate certificate_;
   PrivateKey key_;
 };

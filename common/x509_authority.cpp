@@ -39,8 +39,9 @@ bool add_extension(X509* x509, X509* issuer, int nid, const std::string& value) 
 
 // Names go into OpenSSL's small configuration language: only what cannot change its meaning.
 bool plain(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:*_") ==
-                              std::string_view::npos;
+  return !text.empty() &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:*_") ==
+             std::string_view::npos;
 }
 
 Result<std::string> alternative_names(const CertificateOptions& options) {
@@ -59,13 +60,14 @@ Result<std::string> alternative_names(const CertificateOptions& options) {
 
 Result<> check_validity(Instant from, Instant to) {
   if (from < to) return {};
-  return Error{Errc::bad_input, "certificate: valid from " + to_rfc3339(from) + " to " + to_rfc3339(to) + ": ends before it begins"};
+  return Error{Errc::bad_input,
+               "certificate: valid from " + to_rfc3339(from) + " to " + to_rfc3339(to) + ": ends before it begins"};
 }
 
 }  // namespace
 
-Result<CertificateAuthority> CertificateAuthority::create(std::string_view common_name, Instant not_before, Instant not_after,
-                                                          Random& random) {
+Result<CertificateAuthority> CertificateAuthority::create(std::string_view common_name, Instant not_before,
+                                                          Instant not_after, Random& random) {
   TRY_VOID(check_validity(not_before, not_after));
   TRY(PrivateKey key, PrivateKey::generate());
   const X509Handle x509(X509_new());
@@ -88,7 +90,8 @@ Result<CertificateAuthority> CertificateAuthority::load(std::string_view certifi
   TRY(Certificate certificate, certificate_from_pem(certificate_pem));
   TRY(PrivateKey key, PrivateKey::from_pem(key_pem));
   if (sha256(key.public_key().spki_der()) != certificate.key_digest) {
-    return Error{Errc::bad_input, "certificate authority: the key does not belong to the certificate '" + certificate.common_name + "'"};
+    return Error{Errc::bad_input,
+                 "certificate authority: the key does not belong to the certificate '" + certificate.common_name + "'"};
   }
   TRY(const X509Handle x509, x509_from_der(certificate.der));
   if (X509_check_ca(x509.get()) != 1) {  // 1: basicConstraints says CA; other values are guesses for old certificates
@@ -98,7 +101,8 @@ Result<CertificateAuthority> CertificateAuthority::load(std::string_view certifi
   return CertificateAuthority(std::move(certificate), std::move(key));
 }
 
-Result<Certificate> CertificateAuthority::issue(const PublicKey& key, const CertificateOptions& options, Random& random) const {
+Result<Certificate> CertificateAuthority::issue(const PublicKey& key, const CertificateOptions& options,
+                                                Random& random) const {
   if (!options.server && !options.client) {
     // Without extendedKeyUsage a certificate is good for everything.
     return Error{Errc::bad_input, "certificate for '" + options.common_name + "': choose server, client or both"};

@@ -44,7 +44,7 @@ bool is_network_trouble(Errc code) {
 struct Downloader::Part {
   Path path;
   FileDescriptor fd;
-  std::uint64_t bytes = 0;     // on disk, all of them in `hasher`
+  std::uint64_t bytes = 0;  // on disk, all of them in `hasher`
   std::optional<Hasher> hasher;
 
   Result<> truncate() {
@@ -102,7 +102,8 @@ Result<Path> Downloader::fetch(const DownloadRequest& request) {
     if (outcome == Outcome::complete) return finish(request, part);
     if (outcome == Outcome::start_over) {
       if (++starts_over > starts_over_max)
-        return Error{Errc::bad_input, request.url + ": the server's answer is not the rest of this blob", "download.failed"};
+        return Error{Errc::bad_input, request.url + ": the server's answer is not the rest of this blob",
+                     "download.failed"};
       TRY_VOID(part.truncate());
       continue;
     }
@@ -111,7 +112,8 @@ Result<Path> Downloader::fetch(const DownloadRequest& request) {
   }
 }
 
-Result<Downloader::Outcome> Downloader::continue_part(const DownloadRequest& request, Part& part, Duration& retry_after) {
+Result<Downloader::Outcome> Downloader::continue_part(const DownloadRequest& request, Part& part,
+                                                      Duration& retry_after) {
   HttpRequest get;
   get.url = request.url;
   const std::uint64_t offset = part.bytes;
@@ -151,8 +153,9 @@ Result<Downloader::Outcome> Downloader::continue_part(const DownloadRequest& req
     if (offset > 0) return Outcome::start_over;  // the whole blob instead of the rest
     std::error_code ignored;
     std::filesystem::remove(part.path, ignored);
-    return Error{Errc::bad_input, request.url + ": more than the signed length of " +
-                                      std::to_string(request.length_bytes) + " bytes", "download.failed"};
+    return Error{Errc::bad_input,
+                 request.url + ": more than the signed length of " + std::to_string(request.length_bytes) + " bytes",
+                 "download.failed"};
   }
   if (!answer) {
     // A refused certificate or malformed HTTP is a captive portal or worse, never a fault of the release.
@@ -168,11 +171,14 @@ Result<Downloader::Outcome> Downloader::continue_part(const DownloadRequest& req
     if (part.bytes == request.length_bytes) return Outcome::complete;
     std::error_code ignored;  // an answer that ended cleanly too early was of something else: its bytes poison the rest
     std::filesystem::remove(part.path, ignored);
-    return Error{Errc::bad_input, request.url + ": the answer ended at " + std::to_string(part.bytes) + " of " +
-                                      std::to_string(request.length_bytes) + " bytes", "download.failed"};
+    return Error{Errc::bad_input,
+                 request.url + ": the answer ended at " + std::to_string(part.bytes) + " of " +
+                     std::to_string(request.length_bytes) + " bytes",
+                 "download.failed"};
   }
   if (answer->status == 429 || answer->status >= 500 || answer->status < 200 || answer->status == 401 ||
-      answer->status == 403 || (answer->status >= 300 && answer->status < 400)) {  // 3xx: a captive portal, not our server
+      answer->status == 403 ||
+      (answer->status >= 300 && answer->status < 400)) {  // 3xx: a captive portal, not our server
     retry_after = answer->retry_after().value_or(Duration{0});
     log_.info("download put off by the server", {{"url", request.url}, {"status", answer->status}});
     return Outcome::trouble;
@@ -189,7 +195,8 @@ Result<Path> Downloader::finish(const DownloadRequest& request, Part& part) {
     part.fd = FileDescriptor{};
     std::error_code ignored;
     std::filesystem::remove(part.path, ignored);
-    return Error{Errc::bad_signature, request.url + ": found sha256 " + found.hex() + ", expected " + request.sha256.hex(),
+    return Error{Errc::bad_signature,
+                 request.url + ": found sha256 " + found.hex() + ", expected " + request.sha256.hex(),
                  "download.digest"};
   }
   if (::fsync(part.fd.get()) != 0) {

@@ -28,7 +28,7 @@ class Backoff {
 bool is_network_trouble(Errc code);
 
 struct DownloadLimits {
-  std::uint64_t bytes_per_second_min = 64;     // slower for `stall_limit`: the connection is given up (and resumed)
+  std::uint64_t bytes_per_second_min = 64;  // slower for `stall_limit`: the connection is given up (and resumed)
   Duration stall_limit = std::chrono::seconds{30};
   Duration backoff_first = std::chrono::seconds{1};
   Duration backoff_max = std::chrono::minutes{5};
@@ -38,8 +38,8 @@ struct DownloadRequest {
   std::string url;
   Digest sha256;
   std::uint64_t length_bytes = 0;
-  Path directory;                              // holds `<sha256>.part`; made when absent
-  const std::atomic<bool>* cancel = nullptr;   // polled between pieces and after each wait
+  Path directory;                             // holds `<sha256>.part`; made when absent
+  const std::atomic<bool>* cancel = nullptr;  // polled between pieces and after each wait
 };
 
 // Used by one thread at a time; everything passed by reference outlives it.

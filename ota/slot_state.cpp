@@ -21,14 +21,14 @@ Result<E> parse_enum(std::string_view text, std::string_view field, const std::a
     if (to_string(value) == text) return value;
     expected += (expected.empty() ? "" : " | ") + std::string(to_string(value));
   }
-  return Error{Errc::bad_input, std::string(field) + ": found \"" + std::string(text.substr(0, 40)) +
-                                    "\", expected " + expected};
+  return Error{Errc::bad_input,
+               std::string(field) + ": found \"" + std::string(text.substr(0, 40)) + "\", expected " + expected};
 }
 
 constexpr std::array trial_stages{TrialStage::prove, TrialStage::shadow, TrialStage::probation};
-constexpr std::array report_states{ReportState::downloading, ReportState::staged,   ReportState::trial,
+constexpr std::array report_states{ReportState::downloading, ReportState::staged,      ReportState::trial,
                                    ReportState::committed,   ReportState::rolled_back, ReportState::rejected,
-                                   ReportState::failed,      ReportState::refused,  ReportState::slot_lost};
+                                   ReportState::failed,      ReportState::refused,     ReportState::slot_lost};
 
 Result<Digest> digest_at(const Json& object, std::string_view key) {
   TRY(auto text, string_at(object, key, 64));
@@ -141,8 +141,8 @@ Result<UpdateState> update_from_json(const Json& value) {
     TRY(back.took_over, bool_or(value, "took_over", false));
     return UpdateState{std::move(back)};
   }
-  return Error{Errc::bad_input, "update.state: found \"" + state +
-                                    "\", expected idle | downloading | staged | trial | rolling_back"};
+  return Error{Errc::bad_input,
+               "update.state: found \"" + state + "\", expected idle | downloading | staged | trial | rolling_back"};
 }
 
 Result<std::vector<Rejection>> rejected_from_json(const Json& document) {
@@ -171,24 +171,36 @@ Result<SlotName> parse_slot(std::string_view text) {
 
 std::string_view to_string(TrialStage stage) {
   switch (stage) {
-    case TrialStage::prove: return "prove";
-    case TrialStage::shadow: return "shadow";
-    case TrialStage::probation: return "probation";
+    case TrialStage::prove:
+      return "prove";
+    case TrialStage::shadow:
+      return "shadow";
+    case TrialStage::probation:
+      return "probation";
   }
   return "prove";
 }
 
 std::string_view to_string(ReportState state) {
   switch (state) {
-    case ReportState::downloading: return "downloading";
-    case ReportState::staged: return "staged";
-    case ReportState::trial: return "trial";
-    case ReportState::committed: return "committed";
-    case ReportState::rolled_back: return "rolled_back";
-    case ReportState::rejected: return "rejected";
-    case ReportState::failed: return "failed";
-    case ReportState::refused: return "refused";
-    case ReportState::slot_lost: return "slot_lost";
+    case ReportState::downloading:
+      return "downloading";
+    case ReportState::staged:
+      return "staged";
+    case ReportState::trial:
+      return "trial";
+    case ReportState::committed:
+      return "committed";
+    case ReportState::rolled_back:
+      return "rolled_back";
+    case ReportState::rejected:
+      return "rejected";
+    case ReportState::failed:
+      return "failed";
+    case ReportState::refused:
+      return "refused";
+    case ReportState::slot_lost:
+      return "slot_lost";
   }
   return "failed";
 }
@@ -217,10 +229,13 @@ Result<TrialPolicy> trial_policy_from_json(const Json& value) {
 }
 
 Json to_json(const AssignedRelease& release) {
-  return Json{{"version", release.version}, {"counter", release.counter},
+  return Json{{"version", release.version},
+              {"counter", release.counter},
               {"manifest_sha256", release.manifest_sha256.hex()},
-              {"target", release.target},   {"length", release.length},
-              {"rollout", release.rollout}, {"arm", release.arm},
+              {"target", release.target},
+              {"length", release.length},
+              {"rollout", release.rollout},
+              {"arm", release.arm},
               {"policy", to_json(release.policy)}};
 }
 
@@ -308,18 +323,23 @@ Json rejected_to_json(const SlotState& state) {
 Json to_json(const SlotState& state, std::uint64_t generation) {
   Json active = nullptr;
   if (state.active) active = to_string(*state.active);
-  return Json{{"format", "ferry.slot-state/1"}, {"generation", generation},
-              {"model", state.model},           {"slots", slots_to_json(state)},
-              {"active", active},               {"floor", state.floor},
-              {"rejected", rejected_to_json(state)}, {"update", update_to_json(state.update)},
+  return Json{{"format", "ferry.slot-state/1"},
+              {"generation", generation},
+              {"model", state.model},
+              {"slots", slots_to_json(state)},
+              {"active", active},
+              {"floor", state.floor},
+              {"rejected", rejected_to_json(state)},
+              {"update", update_to_json(state.update)},
               {"report", report_to_json(state.report)}};
 }
 
 Result<GenerationState> slot_state_from_json(const Json& document) {
   TRY(auto format, string_at(document, "format", 64));
   if (format != "ferry.slot-state/1")
-    return Error{Errc::unsupported, "format: found \"" + format + "\", expected ferry.slot-state/1; written by another "
-                                    "version of the agent"};
+    return Error{Errc::unsupported, "format: found \"" + format +
+                                        "\", expected ferry.slot-state/1; written by another "
+                                        "version of the agent"};
   GenerationState read;
   TRY(auto generation, integer_at(document, "generation", 1));
   read.generation = static_cast<std::uint64_t>(generation);
@@ -347,12 +367,12 @@ std::string broken_invariant(const SlotState& state) {
     if (state.slot(name) && state.rejection(state.slot(name)->manifest_sha256))
       return "slots." + std::string(to_string(name)) + ": holds a release that was rejected";
   if (state.rejected.size() > rejected_max) return "rejected: more than 64";
-  auto candidate_slot = std::visit(
-      overloaded{[](const Staged& staged) -> std::optional<SlotName> { return staged.slot; },
-                 [](const Trial& trial) -> std::optional<SlotName> { return trial.slot; },
-                 [](const RollingBack& back) -> std::optional<SlotName> { return back.slot; },
-                 [](const auto&) -> std::optional<SlotName> { return std::nullopt; }},
-      state.update);
+  auto candidate_slot =
+      std::visit(overloaded{[](const Staged& staged) -> std::optional<SlotName> { return staged.slot; },
+                            [](const Trial& trial) -> std::optional<SlotName> { return trial.slot; },
+                            [](const RollingBack& back) -> std::optional<SlotName> { return back.slot; },
+                            [](const auto&) -> std::optional<SlotName> { return std::nullopt; }},
+                 state.update);
   if (candidate_slot && state.slot(*candidate_slot))
     return "update.slot: the candidate's slot already has a committed entry";
   if (const auto* release = release_of(state.update);

@@ -15,10 +15,10 @@
 
 namespace ferry::ota {
 
-inline constexpr std::size_t rejected_max = 64;            // oldest dropped; floor and counter still protect
-inline constexpr int trial_boots_max = 3;                  // restarts a trial survives
+inline constexpr std::size_t rejected_max = 64;  // oldest dropped; floor and counter still protect
+inline constexpr int trial_boots_max = 3;        // restarts a trial survives
 inline constexpr std::size_t slot_state_bytes_max = 256 * 1024;
-inline constexpr std::size_t message_bytes_max = 2048;     // a report's message; longer ones are cut
+inline constexpr std::size_t message_bytes_max = 2048;  // a report's message; longer ones are cut
 
 enum class SlotName { a, b };
 std::string_view to_string(SlotName slot);
@@ -44,10 +44,10 @@ struct AssignedRelease {
   std::string version;
   std::int64_t counter = 0;
   Digest manifest_sha256;
-  std::string target;            // "<model>/<version>/manifest.json"
-  std::uint64_t length = 0;      // of the manifest, bytes
-  std::string rollout;           // "" for a release that is simply current
-  std::string arm = "none";      // canary | control | none
+  std::string target;        // "<model>/<version>/manifest.json"
+  std::uint64_t length = 0;  // of the manifest, bytes
+  std::string rollout;       // "" for a release that is simply current
+  std::string arm = "none";  // canary | control | none
   TrialPolicy policy;
   bool operator==(const AssignedRelease&) const = default;
 };
@@ -102,21 +102,21 @@ struct Trial {
   TrialStage stage = TrialStage::prove;
   std::int64_t deadline_ms = 0;
   int boots_left = trial_boots_max;
-  bool took_over = false;        // it has answered live requests at some time of this trial
+  bool took_over = false;  // it has answered live requests at some time of this trial
   bool operator==(const Trial&) const = default;
 };
 struct RollingBack {
   AssignedRelease release;
-  SlotName slot = SlotName::a;   // the candidate's: its bytes are erased
+  SlotName slot = SlotName::a;  // the candidate's: its bytes are erased
   std::string variant;
-  std::string reason;            // reasons.md
+  std::string reason;  // reasons.md
   std::string message;
   bool took_over = false;
   bool operator==(const RollingBack&) const = default;
 };
 using UpdateState = std::variant<Idle, Downloading, Staged, Trial, RollingBack>;
-std::string_view name_of(const UpdateState& update);                    // "idle" …
-const AssignedRelease* release_of(const UpdateState& update);           // null when idle
+std::string_view name_of(const UpdateState& update);           // "idle" …
+const AssignedRelease* release_of(const UpdateState& update);  // null when idle
 
 enum class ReportState { downloading, staged, trial, committed, rolled_back, rejected, failed, refused, slot_lost };
 std::string_view to_string(ReportState state);
@@ -124,7 +124,7 @@ std::string_view to_string(ReportState state);
 // What the last transition has to tell the server. Part of the state, so that it is told exactly once however often
 // the device restarts: the event spool ignores a number that it already has.
 struct Report {
-  std::int64_t number = 0;       // 0: nothing reported yet; grows by one with each report
+  std::int64_t number = 0;  // 0: nothing reported yet; grows by one with each report
   ReportState state = ReportState::failed;
   std::string version;
   Digest manifest_sha256;
@@ -141,9 +141,9 @@ struct SlotState {
   std::string model;
   std::optional<SlotEntry> a;
   std::optional<SlotEntry> b;
-  std::optional<SlotName> active;    // names a slot with an entry
-  std::int64_t floor = 0;            // highest minimum_counter seen; never lowered
-  std::vector<Rejection> rejected;   // oldest first
+  std::optional<SlotName> active;   // names a slot with an entry
+  std::int64_t floor = 0;           // highest minimum_counter seen; never lowered
+  std::vector<Rejection> rejected;  // oldest first
   UpdateState update = Idle{};
   Report report;
 

@@ -41,8 +41,9 @@ Result<> check_file(const Path& path, const BlobRef& blob) {
   if (!found) return with_reason(std::move(found).error(), "slot.corrupt");
   if (found->bytes != blob.length_bytes || found->sha256 != blob.sha256)
     return Error{Errc::bad_signature,
-                 path.string() + ": found " + std::to_string(found->bytes) + " bytes with sha256 " + found->sha256.hex() +
-                     ", the manifest says " + std::to_string(blob.length_bytes) + " bytes with " + blob.sha256.hex(),
+                 path.string() + ": found " + std::to_string(found->bytes) + " bytes with sha256 " +
+                     found->sha256.hex() + ", the manifest says " + std::to_string(blob.length_bytes) + " bytes with " +
+                     blob.sha256.hex(),
                  "slot.corrupt"};
   return {};
 }
@@ -124,7 +125,8 @@ Result<GenerationState> SlotStore::read_copy(int copy) const {
   auto read = slot_state_from_json(*document);
   if (!read) return std::move(read).error().within(path.string());
   if (read->state.model != model_)
-    return Error{Errc::bad_input, path.string() + ": model: found \"" + read->state.model + "\", expected \"" + model_ + "\""};
+    return Error{Errc::bad_input,
+                 path.string() + ": model: found \"" + read->state.model + "\", expected \"" + model_ + "\""};
   return read;
 }
 
@@ -233,7 +235,8 @@ Result<SlotFiles> SlotStore::verify(SlotName slot, const Digest& manifest_sha256
   auto bytes = read_file(path, manifest_bytes_max);
   if (!bytes) return with_reason(std::move(bytes).error(), "slot.corrupt");
   if (Digest found = sha256(*bytes); found != manifest_sha256)
-    return Error{Errc::bad_signature, path.string() + ": found sha256 " + found.hex() + ", expected " + manifest_sha256.hex(),
+    return Error{Errc::bad_signature,
+                 path.string() + ": found sha256 " + found.hex() + ", expected " + manifest_sha256.hex(),
                  "slot.corrupt"};
   auto manifest = parse_manifest(*bytes);
   if (!manifest) return with_reason(std::move(manifest).error(), "slot.corrupt");

@@ -16,14 +16,14 @@ struct SlotFiles {
   Path directory;
   std::shared_ptr<const Manifest> manifest;
   Digest manifest_sha256;
-  std::size_t variant = 0;         // into manifest->variants
+  std::size_t variant = 0;  // into manifest->variants
   std::uint64_t bytes = 0;
 };
 
 // Everything an install puts into a slot. The blobs lie complete and fsynced in the download directory as
 // `<sha256>.part`.
 struct SlotInstall {
-  std::string manifest;            // bytes; their digest is the release's identity
+  std::string manifest;  // bytes; their digest is the release's identity
   std::string attestations;
   std::string variant;
 };

@@ -32,8 +32,8 @@ void report(SlotState& state, const AssignedRelease& release, ReportState what, 
   state.report = std::move(next);
 }
 
-void report_in_slot(SlotState& state, const AssignedRelease& release, ReportState what, std::int64_t at_ms, SlotName slot,
-                    const std::string& variant, std::string reason = {}, std::string message = {}) {
+void report_in_slot(SlotState& state, const AssignedRelease& release, ReportState what, std::int64_t at_ms,
+                    SlotName slot, const std::string& variant, std::string reason = {}, std::string message = {}) {
   report(state, release, what, at_ms, std::move(reason), std::move(message));
   state.report.slot = to_string(slot);
   state.report.variant = variant;
@@ -42,17 +42,20 @@ void report_in_slot(SlotState& state, const AssignedRelease& release, ReportStat
 Step stay(const SlotState& state) { return {state, {}}; }
 
 // A refusal that was told already is not told again at every check-in.
-Step refuse(SlotState next, const AssignedRelease& release, std::int64_t at_ms, std::string reason, std::string message) {
+Step refuse(SlotState next, const AssignedRelease& release, std::int64_t at_ms, std::string reason,
+            std::string message) {
   const Report& last = next.report;
   bool told = last.state == ReportState::refused && last.manifest_sha256 == release.manifest_sha256 &&
               last.rollout == release.rollout && last.reason == reason;
-  if (!told || last.number == 0) report(next, release, ReportState::refused, at_ms, std::move(reason), std::move(message));
+  if (!told || last.number == 0)
+    report(next, release, ReportState::refused, at_ms, std::move(reason), std::move(message));
   next.update = Idle{};
   return {std::move(next), {}};
 }
 
 // The decision to reject is durable in the same write that starts the way back.
-Step roll_back(const SlotState& state, const Trial& trial, std::string reason, std::string message, std::int64_t at_ms) {
+Step roll_back(const SlotState& state, const Trial& trial, std::string reason, std::string message,
+               std::int64_t at_ms) {
   SlotState next = state;
   if (remembered(reason) && !next.rejection(trial.release.manifest_sha256)) {
     if (next.rejected.size() == rejected_max) next.rejected.erase(next.rejected.begin());
@@ -69,7 +72,8 @@ Step roll_back(const SlotState& state, const Trial& trial, std::string reason, s
   return {std::move(next), {GoBack{trial.slot}}};
 }
 
-Step roll_back(const SlotState& state, const Staged& staged, std::string reason, std::string message, std::int64_t at_ms) {
+Step roll_back(const SlotState& state, const Staged& staged, std::string reason, std::string message,
+               std::int64_t at_ms) {
   Trial trial;
   trial.release = staged.release;
   trial.slot = staged.slot;
@@ -109,7 +113,8 @@ Step assigned_while_idle(const SlotState& state, const Assigned& event) {
 }
 
 Step assigned_while_downloading(const SlotState& state, const Downloading& downloading, const Assigned& event) {
-  if (downloading.release.manifest_sha256 == event.release.manifest_sha256) return refresh(state, downloading, event.release);
+  if (downloading.release.manifest_sha256 == event.release.manifest_sha256)
+    return refresh(state, downloading, event.release);
   SlotState next = state;
   next.update = Idle{};
   report(next, downloading.release, ReportState::failed, event.at_ms, "operator.abort",
@@ -125,7 +130,7 @@ Step assigned_while_on_trial(const SlotState& state, const Busy& busy, const Ass
 }
 
 Step downloaded(const SlotState& state, const Downloading& downloading, const Downloaded& event) {
-  if (event.slot != state.inactive())   // the active slot changed meanwhile: fetch into the right one
+  if (event.slot != state.inactive())  // the active slot changed meanwhile: fetch into the right one
     return {state, {Fetch{downloading.release, state.inactive(), downloading.attempt}}};
   SlotState next = state;
   next.slot(event.slot).reset();
@@ -219,19 +224,24 @@ Step restarted(const SlotState& state, const Restarted& event) {
           [&](const Downloading& downloading) -> Step {
             return {state, {Fetch{downloading.release, state.inactive(), downloading.attempt}}};
           },
-          [&](const Staged&) -> Step { return {state, {BeginTrial{}}}; },
+          [&](const Staged&) -> Step {
+            return {state, {BeginTrial{}}};
+          },
           [&](const Trial& trial) -> Step {
             if (trial.boots_left <= 1)
               return roll_back(state, trial, "trial.interrupted",
                                "restarted " + std::to_string(trial_boots_max) + " times during the trial", event.at_ms);
-            SlotState next = state;   // the worker is gone: prove again, under a new deadline (the clock may have jumped)
+            SlotState next =
+                state;  // the worker is gone: prove again, under a new deadline (the clock may have jumped)
             auto& again = std::get<Trial>(next.update);
             again.stage = TrialStage::prove;
             again.boots_left = trial.boots_left - 1;
             again.deadline_ms = event.at_ms + trial.release.policy.trial_deadline_s * ms_per_s;
             return {std::move(next), {Prove{}}};
           },
-          [&](const RollingBack& back) -> Step { return {state, {GoBack{back.slot}}}; },
+          [&](const RollingBack& back) -> Step {
+            return {state, {GoBack{back.slot}}};
+          },
       },
       state.update);
 }
@@ -292,7 +302,9 @@ Step step(const SlotState& state, const Event& event) {
           // staged
           [&](const Staged& s, const Assigned& e) -> Step { return assigned_while_on_trial(state, s, e); },
           [&](const Staged& s, const TrialBegan& e) -> Step { return trial_began(state, s, e); },
-          [&](const Staged& s, const TrialFailed& e) -> Step { return roll_back(state, s, e.reason, e.message, e.at_ms); },
+          [&](const Staged& s, const TrialFailed& e) -> Step {
+            return roll_back(state, s, e.reason, e.message, e.at_ms);
+          },
           // trial
           [&](const Trial& t, const Assigned& e) -> Step { return assigned_while_on_trial(state, t, e); },
           [&](const Trial& t, const Proved&) -> Step { return proved(state, t); },
@@ -300,12 +312,14 @@ Step step(const SlotState& state, const Event& event) {
             return t.stage == TrialStage::shadow ? enter_probation(state) : stay(state);
           },
           [&](const Trial& t, const ProbationPassed& e) -> Step { return probation_passed(state, t, e); },
-          [&](const Trial& t, const TrialFailed& e) -> Step { return roll_back(state, t, e.reason, e.message, e.at_ms); },
+          [&](const Trial& t, const TrialFailed& e) -> Step {
+            return roll_back(state, t, e.reason, e.message, e.at_ms);
+          },
           [&](const Trial& t, const Ticked& e) -> Step {
             if (e.at_ms < t.deadline_ms) return stay(state);
             return roll_back(state, t, "trial.deadline",
-                             "not proved within " + std::to_string(t.release.policy.trial_deadline_s) + " s, in stage " +
-                                 std::string(to_string(t.stage)),
+                             "not proved within " + std::to_string(t.release.policy.trial_deadline_s) +
+                                 " s, in stage " + std::string(to_string(t.stage)),
                              e.at_ms);
           },
           // rolling back
@@ -324,9 +338,9 @@ std::string_view name_of(const Command& command) {
 
 std::string_view name_of(const Event& event) {
   static constexpr std::array<std::string_view, 15> names{
-      "assigned",  "floor seen", "install began", "downloaded",       "download failed",
-      "refused",   "trial began", "proved",       "shadowed",         "probation passed",
-      "trial failed", "ticked",  "rolled back",   "slot damaged",     "restarted"};
+      "assigned",     "floor seen",  "install began", "downloaded",   "download failed",
+      "refused",      "trial began", "proved",        "shadowed",     "probation passed",
+      "trial failed", "ticked",      "rolled back",   "slot damaged", "restarted"};
   return names[event.index()];
 }
 

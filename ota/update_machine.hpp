@@ -9,29 +9,29 @@ namespace ferry::ota {
 
 // Events: facts in the past tense. Times are the driver's own steady count of UTC milliseconds (it does not jump
 // while the process lives).
-struct Assigned {             // the server wants this release
+struct Assigned {  // the server wants this release
   AssignedRelease release;
   std::int64_t at_ms = 0;
 };
-struct FloorSeen {            // verified metadata name this minimum_counter
+struct FloorSeen {  // verified metadata name this minimum_counter
   std::int64_t floor = 0;
 };
-struct InstallBegan {         // the slot is about to be overwritten
+struct InstallBegan {  // the slot is about to be overwritten
   SlotName slot = SlotName::a;
 };
-struct Downloaded {           // verified, durable, read back
+struct Downloaded {  // verified, durable, read back
   SlotName slot = SlotName::a;
   std::string variant;
   std::string variant_reason;
   std::int64_t at_ms = 0;
 };
-struct DownloadFailed {       // network trouble is not this: the driver waits and goes on
+struct DownloadFailed {  // network trouble is not this: the driver waits and goes on
   std::string reason;
   std::string message;
-  bool again = true;          // false: another attempt cannot help (disk full)
+  bool again = true;  // false: another attempt cannot help (disk full)
   std::int64_t at_ms = 0;
 };
-struct Refused {              // trust or contract: not this release, on this device
+struct Refused {  // trust or contract: not this release, on this device
   std::string reason;
   std::string message;
   std::int64_t at_ms = 0;
@@ -52,37 +52,37 @@ struct TrialFailed {
 struct Ticked {
   std::int64_t at_ms = 0;
 };
-struct RolledBack {           // the old release answers, the slot is erased
+struct RolledBack {  // the old release answers, the slot is erased
   std::int64_t at_ms = 0;
 };
-struct SlotDamaged {          // its bytes do not match their digests
+struct SlotDamaged {  // its bytes do not match their digests
   SlotName slot = SlotName::a;
   std::string message;
   std::int64_t at_ms = 0;
 };
-struct Restarted {            // the process started and found this state
+struct Restarted {  // the process started and found this state
   std::int64_t at_ms = 0;
 };
 using Event = std::variant<Assigned, FloorSeen, InstallBegan, Downloaded, DownloadFailed, Refused, TrialBegan, Proved,
                            Shadowed, ProbationPassed, TrialFailed, Ticked, RolledBack, SlotDamaged, Restarted>;
 
 // Commands: run only after the new state is durable; each may run again after a restart.
-struct Fetch {                // -> InstallBegan, Downloaded | DownloadFailed | Refused
+struct Fetch {  // -> InstallBegan, Downloaded | DownloadFailed | Refused
   AssignedRelease release;
   SlotName slot = SlotName::a;
   std::int64_t attempt = 1;
 };
-struct BeginTrial {};         // -> TrialBegan
-struct Prove {};              // -> Proved | TrialFailed
-struct Shadow {};             // -> Shadowed | TrialFailed
-struct TakeOver {};           // -> ProbationPassed | TrialFailed
-struct Commit {               // the candidate is the only one from here on; also relabels a running release
+struct BeginTrial {};  // -> TrialBegan
+struct Prove {};       // -> Proved | TrialFailed
+struct Shadow {};      // -> Shadowed | TrialFailed
+struct TakeOver {};    // -> ProbationPassed | TrialFailed
+struct Commit {        // the candidate is the only one from here on; also relabels a running release
   SlotName slot = SlotName::a;
 };
-struct GoBack {               // -> RolledBack: the old release answers, then erase the slot
+struct GoBack {  // -> RolledBack: the old release answers, then erase the slot
   SlotName slot = SlotName::a;
 };
-struct Serve {                // start what is active now, or stop serving
+struct Serve {  // start what is active now, or stop serving
   std::optional<SlotName> slot;
 };
 using Command = std::variant<Fetch, BeginTrial, Prove, Shadow, TakeOver, Commit, GoBack, Serve>;

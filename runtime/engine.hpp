@@ -18,7 +18,7 @@ struct RuntimeInfo {
 };
 
 struct SessionOptions {
-  int threads = 1;      // intra-op; the calling thread is one of them
+  int threads = 1;  // intra-op; the calling thread is one of them
 };
 
 constexpr int threads_max = 64;

@@ -30,8 +30,8 @@ Result<GoldenSample> parse_record(const Frame& frame) {
 
 Result<> check_limits(std::size_t samples, std::size_t bytes) {
   if (samples > golden_samples_max) {
-    return Error{Errc::bad_input, "golden samples: " + std::to_string(samples) + ", at most " +
-                                      std::to_string(golden_samples_max)};
+    return Error{Errc::bad_input,
+                 "golden samples: " + std::to_string(samples) + ", at most " + std::to_string(golden_samples_max)};
   }
   if (bytes > golden_bytes_max) {
     return Error{Errc::bad_input, "golden samples: " + std::to_string(bytes) + " bytes, at most " +
@@ -40,7 +40,9 @@ Result<> check_limits(std::size_t samples, std::size_t bytes) {
   return {};
 }
 
-std::string describe(DataType type, const Shape& shape) { return std::string(to_string(type)) + " " + to_string(shape); }
+std::string describe(DataType type, const Shape& shape) {
+  return std::string(to_string(type)) + " " + to_string(shape);
+}
 
 Error differs(const std::string& where, const std::string& what) {
   return Error{Errc::gate_failed, where + ": " + what, "trial.golden"};
@@ -71,8 +73,8 @@ Result<> compare_arg_max(const std::string& where, const Tensor& expected, const
 Result<double> compare_output(const std::string& where, const Tensor& expected, const Tensor& got,
                               const GoldenRule& rule) {
   if (got.datatype != expected.datatype || got.shape != expected.shape || got.bytes.size() != expected.bytes.size()) {
-    return differs(where, describe(got.datatype, got.shape) + ", expected " +
-                              describe(expected.datatype, expected.shape));
+    return differs(where,
+                   describe(got.datatype, got.shape) + ", expected " + describe(expected.datatype, expected.shape));
   }
   auto want = to_numbers(expected.datatype, expected.bytes);
   auto have = to_numbers(got.datatype, got.bytes);
@@ -111,7 +113,8 @@ Result<std::string> format_golden(const std::vector<GoldenSample>& samples) {
     out += body;
     TRY_VOID(check_limits(samples.size(), out.size()));
   }
-  TRY([[maybe_unused]] auto back, parse_golden(out));  // a tensor whose bytes do not fit its shape stops here, not on the device
+  TRY([[maybe_unused]] auto back,
+      parse_golden(out));  // a tensor whose bytes do not fit its shape stops here, not on the device
   return out;
 }
 
@@ -138,7 +141,8 @@ Result<std::vector<GoldenSample>> parse_golden(std::string_view bytes) {
     bytes.remove_prefix(take);
   }
   if (parser.in_frame()) {
-    return Error{Errc::bad_input, "golden sample " + std::to_string(samples.size()) + ": the file ends in the middle of it"};
+    return Error{Errc::bad_input,
+                 "golden sample " + std::to_string(samples.size()) + ": the file ends in the middle of it"};
   }
   if (samples.empty()) return Error{Errc::bad_input, "golden samples: none, expected at least one"};
   return samples;

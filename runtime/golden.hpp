@@ -14,10 +14,10 @@ constexpr std::size_t golden_samples_max = 256;
 constexpr std::size_t golden_bytes_max = 16 * 1024 * 1024;
 
 struct GoldenSample {
-  std::int64_t sample = 0;       // its index in the data set
-  std::int64_t label = -1;       // the true class; -1: unknown
+  std::int64_t sample = 0;  // its index in the data set
+  std::int64_t label = -1;  // the true class; -1: unknown
   std::vector<Tensor> inputs;
-  std::vector<Tensor> outputs;   // all outputs of the model
+  std::vector<Tensor> outputs;  // all outputs of the model
   bool operator==(const GoldenSample&) const = default;
 };
 
@@ -27,13 +27,13 @@ Result<std::vector<GoldenSample>> parse_golden(std::string_view bytes);  // at l
 Result<std::vector<GoldenSample>> read_golden(const Path& path);
 
 struct GoldenRule {
-  double tolerance = 0;          // largest absolute difference per element; the manifest's golden_tolerance
-  std::string class_output;      // arg-max must agree here; empty: no such rule
+  double tolerance = 0;      // largest absolute difference per element; the manifest's golden_tolerance
+  std::string class_output;  // arg-max must agree here; empty: no such rule
 };
 
 struct GoldenDifference {
-  double largest = 0;            // largest absolute difference over all elements
-  std::string output;            // where it was
+  double largest = 0;  // largest absolute difference over all elements
+  std::string output;  // where it was
 };
 
 // Compares what this machine gave with what CI recorded. gate_failed with reason `trial.golden` naming sample, output,

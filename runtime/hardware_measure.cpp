@@ -16,7 +16,7 @@ using Watch = std::chrono::steady_clock;
 
 constexpr auto matmul_time = std::chrono::milliseconds{100};
 constexpr auto copy_time = std::chrono::milliseconds{80};
-constexpr int side = 96;                                       // three matrices of 36 KiB: second-level cache
+constexpr int side = 96;  // three matrices of 36 KiB: second-level cache
 constexpr std::size_t copy_bytes = 32 * 1024 * 1024;
 
 // 16 floats: one AVX-512 register, two AVX2, four NEON; the compiler splits it for the function's target.

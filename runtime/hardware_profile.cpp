@@ -5,9 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <sys/utsname.h>
 #include <charconv>
 #include <set>
-#include <sys/utsname.h>
 #include <thread>
 
 namespace ferry::runtime {

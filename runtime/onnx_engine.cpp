@@ -4,8 +4,8 @@
 
 #include <onnxruntime_c_api.h>
 
-#include <cstring>
 #include <dlfcn.h>
+#include <cstring>
 
 namespace ferry::runtime {
 namespace {
@@ -59,7 +59,8 @@ Result<> check(const Api& api, OrtStatus* status, std::string_view what, std::st
   if (says_out_of_memory(message)) return Error{Errc::no_space, std::move(context), "trial.memory"};
   Errc mapped = Errc::internal;
   if (code == ORT_NOT_IMPLEMENTED || code == ORT_EP_FAIL) mapped = Errc::unsupported;
-  if (code == ORT_INVALID_PROTOBUF || code == ORT_INVALID_GRAPH || code == ORT_NO_MODEL || code == ORT_INVALID_ARGUMENT) {
+  if (code == ORT_INVALID_PROTOBUF || code == ORT_INVALID_GRAPH || code == ORT_NO_MODEL ||
+      code == ORT_INVALID_ARGUMENT) {
     mapped = Errc::bad_input;
   }
   return Error{mapped, std::move(context), std::string(reason)};
@@ -78,15 +79,15 @@ constexpr TypeRow type_rows[] = {
     {ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, DataType::fp32},    {ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, DataType::fp64},
     {ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16, DataType::bf16}};
 
-ONNXTensorElementDataType to_onnx(DataType type) {
-  return std::ranges::find(type_rows, type, &TypeRow::ferry)->onnx;
-}
+ONNXTensorElementDataType to_onnx(DataType type) { return std::ranges::find(type_rows, type, &TypeRow::ferry)->onnx; }
 
 Result<DataType> from_onnx(ONNXTensorElementDataType type, std::string_view where) {
   auto row = std::ranges::find(type_rows, type, &TypeRow::onnx);
   if (row != std::end(type_rows)) return row->ferry;
-  return Error{Errc::unsupported, std::string(where) + ": element type " + std::to_string(type) +
-                                      " of ONNX (strings, complex, 8-bit floats) is not supported", "trial.load"};
+  return Error{Errc::unsupported,
+               std::string(where) + ": element type " + std::to_string(type) +
+                   " of ONNX (strings, complex, 8-bit floats) is not supported",
+               "trial.load"};
 }
 
 // Type and shape of a tensor; dynamic dimensions come as -1.
@@ -97,8 +98,10 @@ Result<> read_type(const Api& api, const OrtTensorTypeAndShapeInfo* type, std::s
   std::size_t rank = 0;
   TRY_VOID(check(api, api.ort->GetDimensionsCount(type, &rank), where, "trial.load"));
   if (rank > dimensions_max) {
-    return Error{Errc::unsupported, std::string(where) + ": " + std::to_string(rank) + " dimensions, at most " +
-                                        std::to_string(dimensions_max) + " are supported", "trial.load"};
+    return Error{Errc::unsupported,
+                 std::string(where) + ": " + std::to_string(rank) + " dimensions, at most " +
+                     std::to_string(dimensions_max) + " are supported",
+                 "trial.load"};
   }
   into.shape.resize(rank);
   TRY_VOID(check(api, api.ort->GetDimensions(type, into.shape.data(), rank), where, "trial.load"));
@@ -120,9 +123,10 @@ class OnnxSession final : public Session {
     TRY_VOID(check(api_, api_.ort->SessionGetInputCount(session_.get(), &inputs), "inputs", "trial.load"));
     TRY_VOID(check(api_, api_.ort->SessionGetOutputCount(session_.get(), &outputs), "outputs", "trial.load"));
     if (inputs > tensors_max || outputs > tensors_max || outputs == 0) {
-      return Error{Errc::unsupported, "model has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) +
-                                          " outputs, at most " + std::to_string(tensors_max) +
-                                          " of each and one output are supported", "trial.load"};
+      return Error{Errc::unsupported,
+                   "model has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) +
+                       " outputs, at most " + std::to_string(tensors_max) + " of each and one output are supported",
+                   "trial.load"};
     }
     for (std::size_t at = 0; at < inputs; ++at) TRY_VOID(describe_one(true, at, inputs_));
     for (std::size_t at = 0; at < outputs; ++at) TRY_VOID(describe_one(false, at, outputs_));
@@ -214,7 +218,8 @@ Result<Tensor> OnnxSession::take(OrtValue* value, std::string_view name) const {
   return tensor;
 }
 
-Result<std::vector<Tensor>> OnnxSession::run(std::span<const TensorView> inputs, std::span<const std::string> outputs) try {
+Result<std::vector<Tensor>> OnnxSession::run(std::span<const TensorView> inputs,
+                                             std::span<const std::string> outputs) try {
   TRY_VOID(check_inputs(inputs_, inputs));
   TRY(auto wanted, output_names(outputs));
   std::vector<const char*> names;
@@ -277,8 +282,8 @@ Result<> OnnxEngine::configure(OrtSessionOptions* into, const SessionOptions& op
   const auto& ort = *api_.ort;
   auto must = [this](OrtStatus* status) { return check(api_, status, "session options", "trial.load"); };
   if (options.threads < 1 || options.threads > threads_max) {
-    return Error{Errc::bad_input, "threads: " + std::to_string(options.threads) + ", expected 1 to " +
-                                      std::to_string(threads_max)};
+    return Error{Errc::bad_input,
+                 "threads: " + std::to_string(options.threads) + ", expected 1 to " + std::to_string(threads_max)};
   }
   TRY_VOID(must(ort.SetIntraOpNumThreads(into, options.threads)));
   TRY_VOID(must(ort.SetInterOpNumThreads(into, 1)));
@@ -301,10 +306,10 @@ Result<std::unique_ptr<Session>> OnnxEngine::load(std::string_view model, const 
   TRY_VOID(check(api_, api_.ort->CreateSessionOptions(session_options.out()), "session options", "trial.load"));
   TRY_VOID(configure(session_options.get(), options));
   Owned<OrtSession> session(api_.ort->ReleaseSession);
-  TRY_VOID(check(api_,
-                 api_.ort->CreateSessionFromArray(env_.get(), model.data(), model.size(), session_options.get(),
-                                                  session.out()),
-                 "model", "trial.load"));
+  TRY_VOID(check(
+      api_,
+      api_.ort->CreateSessionFromArray(env_.get(), model.data(), model.size(), session_options.get(), session.out()),
+      "model", "trial.load"));
   auto loaded = std::make_unique<OnnxSession>(api_, std::move(session));
   auto described = loaded->describe(model);
   if (!described) return std::move(described).error().within("model");
@@ -326,7 +331,8 @@ Result<std::unique_ptr<Engine>> open_onnx_engine(const Path& library) {
   using GetBase = const OrtApiBase* (*)();
   auto get_base = reinterpret_cast<GetBase>(dlsym(handle, "OrtGetApiBase"));
   const OrtApiBase* base = get_base != nullptr ? get_base() : nullptr;
-  if (base == nullptr) return Error{Errc::unsupported, "runtime library " + name + ": has no OrtGetApiBase; not ONNX Runtime"};
+  if (base == nullptr)
+    return Error{Errc::unsupported, "runtime library " + name + ": has no OrtGetApiBase; not ONNX Runtime"};
   Api api{base->GetApi(ORT_API_VERSION), base->GetVersionString()};
   if (api.ort == nullptr) {
     return Error{Errc::unsupported, "runtime library " + name + ": ONNX Runtime " + api.version + " lacks C API " +

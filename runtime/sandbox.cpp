@@ -5,13 +5,13 @@
 
 #include <seccomp.h>
 
-#include <cerrno>
-#include <csignal>
-#include <cstring>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 
 namespace ferry::runtime {
 namespace {
@@ -59,8 +59,8 @@ int deny_loading(scmp_filter_ctx filter) {
   for (const char* name : {"clone3", "openat2"}) {
     if (int code = deny(filter, name, SCMP_ACT_ERRNO(ENOSYS)); code != 0) return code;
   }
-  int code = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+  int code =
+      seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
   if (code != 0) return code;
   for (int access : {O_WRONLY, O_RDWR}) {
     code = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(openat), 1,

@@ -15,8 +15,8 @@ void settle_as_worker();
 Result<bool> limit_memory(std::uint64_t bytes_max);
 
 enum class SandboxStage {
-  loading,   // no network, no new programs or processes, no tracing, no change to any file
-  serving    // also: no file is opened any more
+  loading,  // no network, no new programs or processes, no tracing, no change to any file
+  serving   // also: no file is opened any more
 };
 // Irreversible, for every thread of the process from now on (threads started later included). A refused call returns
 // EPERM instead of killing, so that a runtime that only probes goes on. Call it before any session has made threads:

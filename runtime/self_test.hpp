@@ -1,4 +1,5 @@
-// Proves a loaded model on this machine: golden outputs and latency over the golden inputs, through anything that infers.
+// Proves a loaded model on this machine: golden outputs and latency over the golden inputs, through anything that
+// infers.
 #pragma once
 #include "runtime/golden.hpp"
 
@@ -12,7 +13,7 @@ namespace ferry::runtime {
 
 struct Inference {
   std::vector<Tensor> outputs;
-  std::chrono::nanoseconds took{};   // in the model alone
+  std::chrono::nanoseconds took{};  // in the model alone
 };
 // Runs the model once: a session in this process (CI) or a worker behind a socket (device).
 using InferFunction = std::function<Result<Inference>(const std::vector<Tensor>& inputs)>;
@@ -22,7 +23,7 @@ Result<GoldenDifference> run_golden(const std::vector<GoldenSample>& samples, co
                                     const InferFunction& infer);
 
 struct LatencyPlan {
-  int warm_up = 10;                                   // runs that are not counted
+  int warm_up = 10;  // runs that are not counted
   int runs_min = 100;
   int runs_max = 1000;
   std::chrono::nanoseconds time_max = std::chrono::seconds{3};  // after runs_min, stop when this has been spent
@@ -33,14 +34,15 @@ struct LatencyFigures {
   std::int64_t p50_us = 0;
   std::int64_t p99_us = 0;
   std::int64_t worst_us = 0;
-  std::vector<std::int64_t> all_us;                   // in order of time
+  std::vector<std::int64_t> all_us;  // in order of time
 };
 
 // Cycles through the golden inputs. Stops with the first inference error.
 Result<LatencyFigures> measure_latency(const std::vector<GoldenSample>& samples, const LatencyPlan& plan,
                                        const InferFunction& infer);
 
-// Nearest-rank percentile (0 < share <= 1): the smallest value with at least share·n values at or below it. 0 when empty.
+// Nearest-rank percentile (0 < share <= 1): the smallest value with at least share·n values at or below it. 0 when
+// empty.
 std::int64_t percentile(std::vector<std::int64_t> values, double share);
 
 }  // namespace ferry::runtime

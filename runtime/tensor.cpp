@@ -15,9 +15,9 @@ struct TypeRow {
   std::size_t bytes;
 };
 // In the order of DataType.
-constexpr TypeRow type_rows[] = {{"BOOL", 1},  {"UINT8", 1}, {"UINT16", 2}, {"UINT32", 4}, {"UINT64", 8},
-                                 {"INT8", 1},  {"INT16", 2}, {"INT32", 4},  {"INT64", 8},  {"FP16", 2},
-                                 {"FP32", 4},  {"FP64", 8},  {"BF16", 2}};
+constexpr TypeRow type_rows[] = {{"BOOL", 1}, {"UINT8", 1}, {"UINT16", 2}, {"UINT32", 4}, {"UINT64", 8},
+                                 {"INT8", 1}, {"INT16", 2}, {"INT32", 4},  {"INT64", 8},  {"FP16", 2},
+                                 {"FP32", 4}, {"FP64", 8},  {"BF16", 2}};
 
 double half_to_double(std::uint16_t half) {
   int exponent = (half >> 10) & 0x1f;
@@ -106,8 +106,8 @@ Result<std::size_t> element_count(const Shape& shape) {
       continue;
     }
     if (static_cast<std::uint64_t>(dimension) > tensor_bytes_max / count) {
-      return Error{Errc::bad_input, "shape " + to_string(shape) + ": more than " + std::to_string(tensor_bytes_max) +
-                                        " bytes"};
+      return Error{Errc::bad_input,
+                   "shape " + to_string(shape) + ": more than " + std::to_string(tensor_bytes_max) + " bytes"};
     }
     count *= static_cast<std::size_t>(dimension);
   }
@@ -143,25 +143,52 @@ std::vector<double> to_numbers(DataType type, std::string_view bytes) {
   std::vector<double> numbers;
   numbers.reserve(bytes.size() / element_bytes(type));
   switch (type) {
-    case DataType::boolean: append<std::uint8_t>(numbers, bytes, [](auto v) { return v != 0 ? 1.0 : 0.0; }); break;
-    case DataType::uint8: append<std::uint8_t>(numbers, bytes); break;
-    case DataType::uint16: append<std::uint16_t>(numbers, bytes); break;
-    case DataType::uint32: append<std::uint32_t>(numbers, bytes); break;
-    case DataType::uint64: append<std::uint64_t>(numbers, bytes); break;
-    case DataType::int8: append<std::int8_t>(numbers, bytes); break;
-    case DataType::int16: append<std::int16_t>(numbers, bytes); break;
-    case DataType::int32: append<std::int32_t>(numbers, bytes); break;
-    case DataType::int64: append<std::int64_t>(numbers, bytes); break;
-    case DataType::fp16: append<std::uint16_t>(numbers, bytes, half_to_double); break;
-    case DataType::fp32: append<float>(numbers, bytes); break;
-    case DataType::fp64: append<double>(numbers, bytes); break;
-    case DataType::bf16: append<std::uint16_t>(numbers, bytes, brain_to_double); break;
+    case DataType::boolean:
+      append<std::uint8_t>(numbers, bytes, [](auto v) { return v != 0 ? 1.0 : 0.0; });
+      break;
+    case DataType::uint8:
+      append<std::uint8_t>(numbers, bytes);
+      break;
+    case DataType::uint16:
+      append<std::uint16_t>(numbers, bytes);
+      break;
+    case DataType::uint32:
+      append<std::uint32_t>(numbers, bytes);
+      break;
+    case DataType::uint64:
+      append<std::uint64_t>(numbers, bytes);
+      break;
+    case DataType::int8:
+      append<std::int8_t>(numbers, bytes);
+      break;
+    case DataType::int16:
+      append<std::int16_t>(numbers, bytes);
+      break;
+    case DataType::int32:
+      append<std::int32_t>(numbers, bytes);
+      break;
+    case DataType::int64:
+      append<std::int64_t>(numbers, bytes);
+      break;
+    case DataType::fp16:
+      append<std::uint16_t>(numbers, bytes, half_to_double);
+      break;
+    case DataType::fp32:
+      append<float>(numbers, bytes);
+      break;
+    case DataType::fp64:
+      append<double>(numbers, bytes);
+      break;
+    case DataType::bf16:
+      append<std::uint16_t>(numbers, bytes, brain_to_double);
+      break;
   }
   return numbers;
 }
 
 bool has_nan(DataType type, std::string_view bytes) {
-  if (type != DataType::fp16 && type != DataType::fp32 && type != DataType::fp64 && type != DataType::bf16) return false;
+  if (type != DataType::fp16 && type != DataType::fp32 && type != DataType::fp64 && type != DataType::bf16)
+    return false;
   return std::ranges::any_of(to_numbers(type, bytes), [](double value) { return std::isnan(value); });
 }
 

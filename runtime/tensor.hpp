@@ -14,17 +14,17 @@ namespace ferry::runtime {
 // Element types by their Open Inference Protocol names. BYTES (strings) are not supported by Ferry.
 enum class DataType { boolean, uint8, uint16, uint32, uint64, int8, int16, int32, int64, fp16, fp32, fp64, bf16 };
 
-constexpr std::size_t dimensions_max = 16;                        // docs/formats/bundle.md
-constexpr std::size_t tensor_bytes_max = 256 * 1024 * 1024;       // one frame's body (worker-frames.md)
-constexpr std::size_t tensors_max = 64;                           // inputs or outputs of a model (bundle.md)
+constexpr std::size_t dimensions_max = 16;                   // docs/formats/bundle.md
+constexpr std::size_t tensor_bytes_max = 256 * 1024 * 1024;  // one frame's body (worker-frames.md)
+constexpr std::size_t tensors_max = 64;                      // inputs or outputs of a model (bundle.md)
 constexpr std::size_t tensor_name_bytes_max = 256;
 
-std::string_view to_string(DataType type);                        // "FP32"
-Result<DataType> data_type_from_string(std::string_view name);    // bad_input naming the known ones
+std::string_view to_string(DataType type);                      // "FP32"
+Result<DataType> data_type_from_string(std::string_view name);  // bad_input naming the known ones
 std::size_t element_bytes(DataType type);
 
-using Shape = std::vector<std::int64_t>;                          // row-major; -1: any (in a contract only)
-std::string to_string(const Shape& shape);                        // "[-1,1,28,28]"
+using Shape = std::vector<std::int64_t>;    // row-major; -1: any (in a contract only)
+std::string to_string(const Shape& shape);  // "[-1,1,28,28]"
 
 // Elements and bytes of a concrete shape. bad_input: a negative dimension, more than dimensions_max of them, or more
 // than tensor_bytes_max bytes (checked without overflow). A zero dimension is fine: no elements.
@@ -37,7 +37,7 @@ bool shape_fits(const Shape& contract, const Shape& actual);
 struct TensorInfo {
   std::string name;
   DataType datatype = DataType::fp32;
-  Shape shape;                                                    // -1: any
+  Shape shape;  // -1: any
   bool operator==(const TensorInfo&) const = default;
 };
 
@@ -72,6 +72,6 @@ Result<> check_inputs(std::span<const TensorInfo> declared, std::span<const Tens
 
 // {"name","datatype","shape"}: the form of contracts, model metadata and frames.
 Json to_json(const TensorInfo& info);
-Result<TensorInfo> tensor_info_from_json(const Json& object);     // -1 allowed in the shape
+Result<TensorInfo> tensor_info_from_json(const Json& object);  // -1 allowed in the shape
 
 }  // namespace ferry::runtime

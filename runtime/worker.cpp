@@ -9,14 +9,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <fcntl.h>
 #include <new>
-#include <sys/uio.h>
-#include <unistd.h>
 
 namespace ferry::runtime {
 namespace {
@@ -29,8 +29,8 @@ std::int64_t microseconds_since(Watch::time_point start) {
 }
 
 struct Answer {
-  Json head;                      // without "ok" and "id"
-  std::vector<Tensor> tensors;    // the body, in order
+  Json head;                    // without "ok" and "id"
+  std::vector<Tensor> tensors;  // the body, in order
 };
 
 // Exactly `length` bytes whose digest is `expected`; anything else is a damaged slot.
@@ -42,9 +42,10 @@ Result<std::string> read_verified(const Path& path, std::int64_t length, const D
     return error;
   }
   if (bytes->size() != static_cast<std::size_t>(length) || sha256(*bytes) != expected) {
-    return Error{Errc::bad_signature, path.string() + ": " + std::to_string(bytes->size()) + " bytes with digest " +
-                                          sha256(*bytes).hex() + ", expected " + std::to_string(length) + " with " +
-                                          expected.hex(), "slot.corrupt"};
+    return Error{Errc::bad_signature,
+                 path.string() + ": " + std::to_string(bytes->size()) + " bytes with digest " + sha256(*bytes).hex() +
+                     ", expected " + std::to_string(length) + " with " + expected.hex(),
+                 "slot.corrupt"};
   }
   return bytes;
 }
@@ -95,7 +96,7 @@ class Worker {
 
   int fd_;
   WorkerOptions options_;
-  FileDescriptor status_;         // opened before the sandbox closes the door
+  FileDescriptor status_;  // opened before the sandbox closes the door
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Session> session_;
   std::uint64_t inferences_ = 0;
@@ -136,7 +137,8 @@ std::optional<int> Worker::serve(const Frame& frame) {
     return worker_exit_bad_frame;
   }
   auto op = string_at(*head, "op", 32);
-  Result<Answer> answer = Error{Errc::unsupported, "op: expected one of hello, profile, load, infer, stats, ping, stop"};
+  Result<Answer> answer =
+      Error{Errc::unsupported, "op: expected one of hello, profile, load, infer, stats, ping, stop"};
   if (op) {
     auto row = std::ranges::find(rows, std::string_view(*op), &Row::op);
     if (row != std::end(rows)) answer = (this->*row->run)(*head, frame.body);
@@ -211,7 +213,8 @@ Result<Answer> Worker::profile(const Json&, std::string_view) {
 }
 
 Result<Answer> Worker::load(const Json& head, std::string_view) {
-  if (load_tried_) return Error{Errc::conflict, "load: this worker has tried to load a model before; start another worker"};
+  if (load_tried_)
+    return Error{Errc::conflict, "load: this worker has tried to load a model before; start another worker"};
   TRY(auto path, string_at(head, "path"));
   TRY(auto digest_hex, string_at(head, "sha256", 64));
   TRY(auto digest, Digest::from_hex(digest_hex));

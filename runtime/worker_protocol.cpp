@@ -200,8 +200,8 @@ Result<std::vector<TensorView>> tensors_from_json(const Json& head, std::string_
                                         std::to_string(*expected) + " for its type and shape"};
     }
     if (length > body.size() - offset) {
-      return Error{Errc::bad_input, where + ": the body ends " + std::to_string(length - (body.size() - offset)) +
-                                        " bytes too early"};
+      return Error{Errc::bad_input,
+                   where + ": the body ends " + std::to_string(length - (body.size() - offset)) + " bytes too early"};
     }
     tensors.push_back({std::move(info->name), info->datatype, std::move(info->shape), body.substr(offset, length)});
     offset += length;

@@ -15,10 +15,10 @@ namespace ferry::runtime {
 
 constexpr std::size_t frame_head_bytes_max = 64 * 1024;
 constexpr std::size_t frame_body_bytes_max = tensor_bytes_max;
-constexpr std::size_t frame_prefix_bytes = 8;   // u32 head length, u32 body length, little-endian
+constexpr std::size_t frame_prefix_bytes = 8;  // u32 head length, u32 body length, little-endian
 constexpr int worker_protocol_version = 1;
-constexpr int worker_fd = 3;                    // where the worker finds its end of the socketpair
-constexpr int worker_exit_bad_frame = 3;        // the worker's exit code after a frame that breaks the rules
+constexpr int worker_fd = 3;              // where the worker finds its end of the socketpair
+constexpr int worker_exit_bad_frame = 3;  // the worker's exit code after a frame that breaks the rules
 
 // Prefix and head of a frame whose body (`body_bytes` long) the caller sends behind it. bad_input: over a limit.
 Result<std::string> frame_prefix_and_head(const Json& head, std::size_t body_bytes);
@@ -26,7 +26,7 @@ Result<std::string> frame_prefix_and_head(const Json& head, std::size_t body_byt
 // One whole frame. The views point into the parser.
 struct Frame {
   std::string_view head;
-  std::string_view body;   // 64-byte aligned
+  std::string_view body;  // 64-byte aligned
 };
 
 // Takes bytes as they come from a stream and yields frames in order. Memory: what has arrived, never what a length
@@ -60,8 +60,8 @@ Result<Json> parse_frame_head(std::string_view head);
 
 // "inputs"/"outputs" of a head. to_json gives the array; the bytes go into the body in the same order.
 Json tensors_to_json(std::span<const TensorView> tensors);
-// Reads the array `key` of `head`; the tensors' bytes are the next ones of `body` from `offset`, which moves on. bad_input
-// naming the tensor: unknown type, a "bytes" that disagrees with type and shape, or a body too short.
+// Reads the array `key` of `head`; the tensors' bytes are the next ones of `body` from `offset`, which moves on.
+// bad_input naming the tensor: unknown type, a "bytes" that disagrees with type and shape, or a body too short.
 Result<std::vector<TensorView>> tensors_from_json(const Json& head, std::string_view key, std::string_view body,
                                                   std::size_t& offset);
 // The same for a whole body: bytes left over are bad_input.

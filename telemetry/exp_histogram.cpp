@@ -91,14 +91,15 @@ double ExpHistogram::quantile(double p) const {
 
 std::uint64_t ExpHistogram::count_up_to(int index) const {
   std::uint64_t total = zero_count_;
-  for (int i = offset_; i <= index && i < offset_ + int(counts_.size()); ++i) total += counts_[std::size_t(i - offset_)];
+  for (int i = offset_; i <= index && i < offset_ + int(counts_.size()); ++i)
+    total += counts_[std::size_t(i - offset_)];
   return total;
 }
 
 Result<ExpHistogram> ExpHistogram::from_parts(int offset, std::vector<std::uint64_t> counts, std::uint64_t zero_count,
                                               std::uint64_t count, double sum, double min, double max) {
-  if (counts.size() > buckets_max || (!counts.empty() && (offset < index_min || offset > index_max ||
-                                                          offset + int(counts.size()) - 1 > index_max))) {
+  if (counts.size() > buckets_max ||
+      (!counts.empty() && (offset < index_min || offset > index_max || offset + int(counts.size()) - 1 > index_max))) {
     return Error{Errc::bad_input, "exponential histogram: buckets outside 2^-20..2^7 s at scale 5"};
   }
   constexpr std::uint64_t count_max = std::uint64_t{1} << 53;  // no fleet is larger; sums cannot overflow

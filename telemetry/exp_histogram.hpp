@@ -14,8 +14,8 @@ namespace ferry::telemetry {
 class ExpHistogram {
  public:
   static constexpr int scale = 5;
-  static constexpr int index_min = -20 * 32;      // 2^-20 s, about 0.95 us
-  static constexpr int index_max = 7 * 32 - 1;    // up to 2^7 s
+  static constexpr int index_min = -20 * 32;    // 2^-20 s, about 0.95 us
+  static constexpr int index_max = 7 * 32 - 1;  // up to 2^7 s
   static constexpr std::size_t buckets_max = index_max - index_min + 1;
 
   // The bucket of a positive finite value, not clamped.
@@ -30,9 +30,9 @@ class ExpHistogram {
   std::uint64_t zero_count() const { return zero_count_; }
   std::uint64_t clamped() const { return clamped_; }
   double sum() const { return sum_; }
-  double min() const { return min_; }              // 0 when empty
+  double min() const { return min_; }  // 0 when empty
   double max() const { return max_; }
-  int offset() const { return offset_; }           // index of counts()[0]
+  int offset() const { return offset_; }  // index of counts()[0]
   const std::vector<std::uint64_t>& counts() const { return counts_; }
 
   // The estimate for 0 < p <= 1 that minimises the worst relative error of its bucket; 0 when empty.

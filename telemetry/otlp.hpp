@@ -8,7 +8,7 @@
 
 namespace ferry::telemetry {
 
-constexpr std::size_t upload_bytes_max = 256 * 1024;   // after decompression
+constexpr std::size_t upload_bytes_max = 256 * 1024;  // after decompression
 constexpr std::size_t releases_per_upload_max = 32;
 constexpr std::size_t classes_max = 10'000;
 constexpr std::size_t error_types_max = 64;

@@ -42,10 +42,14 @@ void read_attribute(pbf_reader pair, Attributes& into) {
     } else if (pair.tag() == key_value::value) {
       pbf_reader any = pair.get_message();
       while (any.next()) {
-        if (any.tag() == any_value::string) value = bounded_string(any);
-        else if (any.tag() == any_value::boolean) value = any.get_bool();
-        else if (any.tag() == any_value::integer) value = any.get_int64();
-        else any.skip();
+        if (any.tag() == any_value::string)
+          value = bounded_string(any);
+        else if (any.tag() == any_value::boolean)
+          value = any.get_bool();
+        else if (any.tag() == any_value::integer)
+          value = any.get_int64();
+        else
+          any.skip();
       }
     } else {
       pair.skip();
@@ -63,8 +67,9 @@ std::string text(const Attributes& attributes, std::string_view key) {
 }
 
 ReleaseKey release_key(const Attributes& attributes) {
-  ReleaseKey key{text(attributes, "model.name"), text(attributes, "model.version"), text(attributes, "artifact.hash"),
-                 text(attributes, "ferry.slot"), text(attributes, "ferry.rollout.id"), text(attributes, "ferry.arm")};
+  ReleaseKey key{text(attributes, "model.name"),       text(attributes, "model.version"),
+                 text(attributes, "artifact.hash"),    text(attributes, "ferry.slot"),
+                 text(attributes, "ferry.rollout.id"), text(attributes, "ferry.arm")};
   if (key.model.empty() || key.version.empty()) throw Refused{"a data point without model.name or model.version"};
   return key;
 }
@@ -87,11 +92,20 @@ Point read_number_point(pbf_reader reader) {
   Point point;
   while (reader.next()) {
     switch (reader.tag()) {
-      case number_point::start: point.start_ns = reader.get_fixed64(); break;
-      case number_point::time: point.end_ns = reader.get_fixed64(); break;
-      case number_point::as_int: point.number = reader.get_sfixed64(); break;
-      case number_point::attributes: read_attribute(reader.get_message(), point.attributes); break;
-      default: reader.skip();
+      case number_point::start:
+        point.start_ns = reader.get_fixed64();
+        break;
+      case number_point::time:
+        point.end_ns = reader.get_fixed64();
+        break;
+      case number_point::as_int:
+        point.number = reader.get_sfixed64();
+        break;
+      case number_point::attributes:
+        read_attribute(reader.get_message(), point.attributes);
+        break;
+      default:
+        reader.skip();
     }
   }
   return point;
@@ -101,22 +115,31 @@ Point read_histogram_point(pbf_reader reader) {
   Point point;
   while (reader.next()) {
     switch (reader.tag()) {
-      case histogram_point::start: point.start_ns = reader.get_fixed64(); break;
-      case histogram_point::time: point.end_ns = reader.get_fixed64(); break;
+      case histogram_point::start:
+        point.start_ns = reader.get_fixed64();
+        break;
+      case histogram_point::time:
+        point.end_ns = reader.get_fixed64();
+        break;
       case histogram_point::bucket_counts:
-        for (const std::uint64_t count : reader.get_packed_fixed64()) point.counts.push_back(checked_count(std::int64_t(count)));
+        for (const std::uint64_t count : reader.get_packed_fixed64())
+          point.counts.push_back(checked_count(std::int64_t(count)));
         break;
       case histogram_point::bounds:
         for (const double bound : reader.get_packed_double()) point.bounds.push_back(bound);
         break;
-      case histogram_point::attributes: read_attribute(reader.get_message(), point.attributes); break;
-      default: reader.skip();
+      case histogram_point::attributes:
+        read_attribute(reader.get_message(), point.attributes);
+        break;
+      default:
+        reader.skip();
     }
     if (point.counts.size() > histogram_buckets_max || point.bounds.size() > histogram_buckets_max) {
       throw Refused{"a histogram with more than 10000 buckets"};
     }
   }
-  if (point.counts.size() != point.bounds.size() + 1) throw Refused{"bucket_counts is not one longer than explicit_bounds"};
+  if (point.counts.size() != point.bounds.size() + 1)
+    throw Refused{"bucket_counts is not one longer than explicit_bounds"};
   for (std::size_t i = 0; i < point.bounds.size(); ++i) {
     if (!std::isfinite(point.bounds[i]) || (i > 0 && !(point.bounds[i - 1] < point.bounds[i]))) {
       throw Refused{"explicit_bounds are not finite and rising"};
@@ -138,7 +161,8 @@ void read_buckets(pbf_reader reader, std::int32_t& offset, std::vector<std::uint
     } else if (reader.tag() == buckets::counts) {
       for (const std::uint64_t count : reader.get_packed_uint64()) {
         counts.push_back(count);
-        if (counts.size() > ExpHistogram::buckets_max) throw Refused{"more exponential buckets than 2^-20..2^7 s holds"};
+        if (counts.size() > ExpHistogram::buckets_max)
+          throw Refused{"more exponential buckets than 2^-20..2^7 s holds"};
       }
     } else {
       reader.skip();
@@ -154,20 +178,42 @@ SketchPoint read_sketch_point(pbf_reader reader) {
   std::vector<std::uint64_t> counts;
   while (reader.next()) {
     switch (reader.tag()) {
-      case exponential_point::attributes: read_attribute(reader.get_message(), point.attributes); break;
-      case exponential_point::start: point.start_ns = reader.get_fixed64(); break;
-      case exponential_point::time: point.end_ns = reader.get_fixed64(); break;
-      case exponential_point::count: count = reader.get_fixed64(); break;
-      case exponential_point::sum: sum = reader.get_double(); break;
-      case exponential_point::scale: scale = reader.get_sint32(); break;
-      case exponential_point::zero_count: zero_count = reader.get_fixed64(); break;
-      case exponential_point::positive: read_buckets(reader.get_message(), offset, counts); break;
-      case exponential_point::min: min = reader.get_double(); break;
-      case exponential_point::max: max = reader.get_double(); break;
-      default: reader.skip();
+      case exponential_point::attributes:
+        read_attribute(reader.get_message(), point.attributes);
+        break;
+      case exponential_point::start:
+        point.start_ns = reader.get_fixed64();
+        break;
+      case exponential_point::time:
+        point.end_ns = reader.get_fixed64();
+        break;
+      case exponential_point::count:
+        count = reader.get_fixed64();
+        break;
+      case exponential_point::sum:
+        sum = reader.get_double();
+        break;
+      case exponential_point::scale:
+        scale = reader.get_sint32();
+        break;
+      case exponential_point::zero_count:
+        zero_count = reader.get_fixed64();
+        break;
+      case exponential_point::positive:
+        read_buckets(reader.get_message(), offset, counts);
+        break;
+      case exponential_point::min:
+        min = reader.get_double();
+        break;
+      case exponential_point::max:
+        max = reader.get_double();
+        break;
+      default:
+        reader.skip();
     }
   }
-  if (scale != ExpHistogram::scale) throw Refused{"exponential histogram of scale " + std::to_string(scale) + ", expected 5"};
+  if (scale != ExpHistogram::scale)
+    throw Refused{"exponential histogram of scale " + std::to_string(scale) + ", expected 5"};
   auto made = ExpHistogram::from_parts(offset, std::move(counts), zero_count, count, sum, min, max);
   if (!made) throw Refused{made.error().context};
   point.sketch = std::move(*made);
@@ -196,17 +242,22 @@ class ReportReader {
  private:
   void resource_metrics(pbf_reader reader) {
     while (reader.next()) {
-      if (reader.tag() == resource_metrics::resource) resource(reader.get_message());
-      else if (reader.tag() == resource_metrics::scope_metrics) scope(reader.get_message());
-      else reader.skip();
+      if (reader.tag() == resource_metrics::resource)
+        resource(reader.get_message());
+      else if (reader.tag() == resource_metrics::scope_metrics)
+        scope(reader.get_message());
+      else
+        reader.skip();
     }
   }
 
   void resource(pbf_reader reader) {
     Attributes attributes;
     while (reader.next()) {
-      if (reader.tag() == resource::attributes) read_attribute(reader.get_message(), attributes);
-      else reader.skip();
+      if (reader.tag() == resource::attributes)
+        read_attribute(reader.get_message(), attributes);
+      else
+        reader.skip();
     }
     report_.install = text(attributes, "service.instance.id");
     report_.boot = text(attributes, "ferry.boot.id");
@@ -220,8 +271,10 @@ class ReportReader {
 
   void scope(pbf_reader reader) {
     while (reader.next()) {
-      if (reader.tag() == scope_metrics::metrics) metric(reader.get_message());
-      else reader.skip();
+      if (reader.tag() == scope_metrics::metrics)
+        metric(reader.get_message());
+      else
+        reader.skip();
     }
   }
 
@@ -229,12 +282,23 @@ class ReportReader {
     std::string name;
     while (reader.next()) {
       switch (reader.tag()) {
-        case metric::name: name = bounded_string(reader); break;
-        case metric::gauge: each_point(reader.get_message(), false, [&](pbf_reader p) { number(name, read_number_point(p)); }); break;
-        case metric::sum: each_point(reader.get_message(), true, [&](pbf_reader p) { number(name, read_number_point(p)); }); break;
-        case metric::histogram: each_point(reader.get_message(), true, [&](pbf_reader p) { histogram(name, read_histogram_point(p)); }); break;
-        case metric::exponential_histogram: each_point(reader.get_message(), true, [&](pbf_reader p) { sketch(name, read_sketch_point(p)); }); break;
-        default: reader.skip();
+        case metric::name:
+          name = bounded_string(reader);
+          break;
+        case metric::gauge:
+          each_point(reader.get_message(), false, [&](pbf_reader p) { number(name, read_number_point(p)); });
+          break;
+        case metric::sum:
+          each_point(reader.get_message(), true, [&](pbf_reader p) { number(name, read_number_point(p)); });
+          break;
+        case metric::histogram:
+          each_point(reader.get_message(), true, [&](pbf_reader p) { histogram(name, read_histogram_point(p)); });
+          break;
+        case metric::exponential_histogram:
+          each_point(reader.get_message(), true, [&](pbf_reader p) { sketch(name, read_sketch_point(p)); });
+          break;
+        default:
+          reader.skip();
       }
     }
   }
@@ -243,9 +307,12 @@ class ReportReader {
   static void each_point(pbf_reader reader, bool has_temporality, Read read) {
     std::int32_t temporality = 0;
     while (reader.next()) {
-      if (reader.tag() == data::points) read(reader.get_message());
-      else if (reader.tag() == data::temporality) temporality = reader.get_enum();
-      else reader.skip();
+      if (reader.tag() == data::points)
+        read(reader.get_message());
+      else if (reader.tag() == data::temporality)
+        temporality = reader.get_enum();
+      else
+        reader.skip();
     }
     if (has_temporality && temporality != delta) throw Refused{"cumulative temporality, expected delta"};
   }
@@ -299,7 +366,8 @@ class ReportReader {
   }
 
   void sketch(const std::string& name, SketchPoint point) {
-    if (name == duration_name) window(point.attributes, point.start_ns, point.end_ns).duration = std::move(point.sketch);
+    if (name == duration_name)
+      window(point.attributes, point.start_ns, point.end_ns).duration = std::move(point.sketch);
   }
 
   WindowReport report_;

@@ -63,8 +63,8 @@ class MetricsWriter {
     all.add_enum(data::temporality, delta);
   }
 
-  void histogram(std::string_view name, std::string_view unit, const ReleaseKey& key,
-                 const std::vector<double>& bounds, const std::vector<std::uint64_t>& counts) {
+  void histogram(std::string_view name, std::string_view unit, const ReleaseKey& key, const std::vector<double>& bounds,
+                 const std::vector<std::uint64_t>& counts) {
     pbf_writer metric{scope_, scope_metrics::metrics};
     head(metric, name, unit);
     pbf_writer all{metric, metric::histogram};

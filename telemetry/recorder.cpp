@@ -47,7 +47,8 @@ ReleaseWindow* Recorder::find(const ReleaseKey& key) {
   made.key = key;
   const auto described = described_.find(key.manifest_sha256);
   const Edges edges = described == described_.end() || described->second.edges.confidence.empty()
-                          ? default_edges() : described->second.edges;
+                          ? default_edges()
+                          : described->second.edges;
   made.confidence = BoundedHistogram(edges.confidence);
   made.mnlp = BoundedHistogram(edges.mnlp);
   if (described != described_.end()) made.classes.resize(described->second.classes);

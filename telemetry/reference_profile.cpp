@@ -97,7 +97,8 @@ Result<ReferenceProfile> parse_reference_profile(std::string_view bytes) {
   TRY(profile.classes, counts_at(document, "classes", 10'000));
   TRY(profile.confidence, histogram_at(document, "confidence", confidence_edges_max));
   TRY(profile.mnlp, histogram_at(document, "mnlp", mnlp_edges_max));
-  TRY(const std::vector<std::uint64_t> accuracy, counts_at(document, "accuracy_by_confidence_ppm", confidence_edges_max + 1));
+  TRY(const std::vector<std::uint64_t> accuracy,
+      counts_at(document, "accuracy_by_confidence_ppm", confidence_edges_max + 1));
   profile.accuracy_by_confidence_ppm.assign(accuracy.begin(), accuracy.end());
   TRY(const std::int64_t samples, integer_at(document, "samples", 0));
   profile.samples = std::uint64_t(samples);

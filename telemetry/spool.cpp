@@ -5,13 +5,13 @@
 namespace ferry::telemetry {
 
 Result<Spool> Spool::open(Database& database, Limits limits) {
-  for (const char* sql : {
-           "CREATE TABLE IF NOT EXISTS window_spool (id INTEGER PRIMARY KEY AUTOINCREMENT, bytes INTEGER NOT NULL, "
-           "upload BLOB NOT NULL)",
-           "CREATE TABLE IF NOT EXISTS window_sequence (boot TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
-           "CREATE TABLE IF NOT EXISTS window_dropped (one INTEGER PRIMARY KEY, windows INTEGER NOT NULL, "
-           "unreported INTEGER NOT NULL)",
-           "INSERT INTO window_dropped (one, windows, unreported) VALUES (1, 0, 0) ON CONFLICT DO NOTHING"}) {
+  for (const char* sql :
+       {"CREATE TABLE IF NOT EXISTS window_spool (id INTEGER PRIMARY KEY AUTOINCREMENT, bytes INTEGER NOT NULL, "
+        "upload BLOB NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS window_sequence (boot TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS window_dropped (one INTEGER PRIMARY KEY, windows INTEGER NOT NULL, "
+        "unreported INTEGER NOT NULL)",
+        "INSERT INTO window_dropped (one, windows, unreported) VALUES (1, 0, 0) ON CONFLICT DO NOTHING"}) {
     if (auto made = database.query(sql); !made) return std::move(made).error().within("telemetry spool");
   }
   return Spool(database, limits);
@@ -34,7 +34,8 @@ Result<> Spool::add(WindowReport report) {
     if (!dropped.empty()) report.dropped = std::uint64_t(dropped[0].integer(0));
     std::string upload = gzip(encode_otlp(report));
     const auto bytes = std::int64_t(upload.size());
-    TRY(auto added, database.query("INSERT INTO window_spool (bytes, upload) VALUES ($1, $2)", {bytes, Blob{std::move(upload)}}));
+    TRY(auto added,
+        database.query("INSERT INTO window_spool (bytes, upload) VALUES ($1, $2)", {bytes, Blob{std::move(upload)}}));
     TRY(auto reset, database.query("UPDATE window_dropped SET unreported = 0 WHERE one = 1"));
     return make_room();
   });
@@ -43,9 +44,12 @@ Result<> Spool::add(WindowReport report) {
 Result<> Spool::make_room() {
   for (;;) {
     TRY(auto held, database_->query("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM window_spool"));
-    if (std::uint64_t(held[0].integer(0)) <= limits_.windows_max && std::uint64_t(held[0].integer(1)) <= limits_.bytes_max) return {};
+    if (std::uint64_t(held[0].integer(0)) <= limits_.windows_max &&
+        std::uint64_t(held[0].integer(1)) <= limits_.bytes_max)
+      return {};
     TRY(auto gone, database_->query("DELETE FROM window_spool WHERE id = (SELECT MIN(id) FROM window_spool)"));
-    TRY(auto counted, database_->query("UPDATE window_dropped SET windows = windows + 1, unreported = unreported + 1 WHERE one = 1"));
+    TRY(auto counted,
+        database_->query("UPDATE window_dropped SET windows = windows + 1, unreported = unreported + 1 WHERE one = 1"));
   }
 }
 
@@ -64,7 +68,8 @@ Result<Spool::Counts> Spool::counts() {
   TRY(auto rows, database_->query("SELECT (SELECT COUNT(*) FROM window_spool), "
                                   "(SELECT COALESCE(SUM(bytes), 0) FROM window_spool), "
                                   "(SELECT windows FROM window_dropped WHERE one = 1)"));
-  return Counts{std::uint64_t(rows[0].integer(0)), std::uint64_t(rows[0].integer(1)), std::uint64_t(rows[0].integer(2))};
+  return Counts{std::uint64_t(rows[0].integer(0)), std::uint64_t(rows[0].integer(1)),
+                std::uint64_t(rows[0].integer(2))};
 }
 
 }  // namespace ferry::telemetry

@@ -22,7 +22,9 @@ bool BoundedHistogram::merge(const BoundedHistogram& other) {
   return true;
 }
 
-std::uint64_t BoundedHistogram::total() const { return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}); }
+std::uint64_t BoundedHistogram::total() const {
+  return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+}
 
 bool ReleaseWindow::empty() const { return duration.count() == 0 && errors.empty() && labels.empty(); }
 

@@ -50,7 +50,7 @@ struct ReleaseWindow {
   BoundedHistogram confidence;                  // top-1 probability
   BoundedHistogram mnlp;                        // bits, STATS.md §2.4
   std::map<LabelKey, std::uint64_t> labels;
-  std::uint64_t worker_memory_bytes = 0;        // latest; 0: unknown
+  std::uint64_t worker_memory_bytes = 0;  // latest; 0: unknown
 
   bool empty() const;
   // Adds everything of the same key; histograms with other bounds are left out (they cannot be compared).
@@ -60,13 +60,13 @@ struct ReleaseWindow {
 };
 
 struct WindowReport {
-  std::string install;          // per enrolment
-  std::string boot;             // per start of the agent
-  std::uint64_t seq = 0;        // per boot, from 1
+  std::string install;    // per enrolment
+  std::string boot;       // per start of the agent
+  std::uint64_t seq = 0;  // per boot, from 1
   std::string agent_version;
   std::int64_t start_unix_ms = 0;
   std::int64_t end_unix_ms = 0;
-  std::uint64_t dropped = 0;    // windows the spool dropped since the last report that got through
+  std::uint64_t dropped = 0;  // windows the spool dropped since the last report that got through
   std::vector<ReleaseWindow> releases;
   bool operator==(const WindowReport&) const = default;
 };

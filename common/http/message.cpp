@@ -2,9 +2,9 @@
 
 #include "common/http/internal/response_head.hpp"
 
+#include <sys/stat.h>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
 
 namespace ferry::http {
 namespace {
@@ -53,15 +53,23 @@ RangeVerdict read_range(std::string_view header, std::uint64_t size, ByteRange& 
 
 int status_of(Errc code) {
   switch (code) {
-    case Errc::bad_input: return 400;
-    case Errc::denied: return 403;
-    case Errc::not_found: return 404;
-    case Errc::conflict: return 409;
+    case Errc::bad_input:
+      return 400;
+    case Errc::denied:
+      return 403;
+    case Errc::not_found:
+      return 404;
+    case Errc::conflict:
+      return 409;
     case Errc::bad_signature:
-    case Errc::gate_failed: return 422;
-    case Errc::unavailable: return 503;
-    case Errc::no_space: return 507;
-    default: return 500;
+    case Errc::gate_failed:
+      return 422;
+    case Errc::unavailable:
+      return 503;
+    case Errc::no_space:
+      return 507;
+    default:
+      return 500;
   }
 }
 

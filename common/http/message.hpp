@@ -1,7 +1,7 @@
 // HTTP requests and responses as plain values: handlers know nothing of sockets, so tests call them directly.
 #pragma once
-#include "common/json.hpp"
 #include "common/file.hpp"
+#include "common/json.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
@@ -15,8 +15,8 @@ namespace ferry::http {
 // The client certificate of a mutual-TLS connection, already verified against the listener's client CA.
 struct Peer {
   std::string common_name;
-  std::string fingerprint_hex;   // SHA-256 of the DER
-  std::string key_digest_hex;    // SHA-256 of the SubjectPublicKeyInfo
+  std::string fingerprint_hex;  // SHA-256 of the DER
+  std::string key_digest_hex;   // SHA-256 of the SubjectPublicKeyInfo
   std::string serial_hex;
   std::int64_t not_after_unix_s = 0;
 };
@@ -29,9 +29,9 @@ struct Request {
   std::map<std::string, std::string> headers;  // names in lower case
   std::map<std::string, std::string> params;   // "{id}" parts of the route, percent-decoded
   std::string body;
-  Path body_file;                              // for routes with body_directory (mode 0600); removed after the handler unless renamed
-  std::shared_ptr<const Peer> peer;            // null: no client certificate
-  std::string remote;                          // "127.0.0.1:4711", "unix"
+  Path body_file;  // for routes with body_directory (mode 0600); removed after the handler unless renamed
+  std::shared_ptr<const Peer> peer;                                   // null: no client certificate
+  std::string remote;                                                 // "127.0.0.1:4711", "unix"
   std::string_view header(const std::string& lower_case_name) const;  // empty when absent
 };
 
@@ -39,7 +39,7 @@ struct FileRange {
   Path path;
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
-  std::uint64_t bytes_per_second_max = 0;      // 0: unlimited
+  std::uint64_t bytes_per_second_max = 0;  // 0: unlimited
 };
 
 struct Response {
@@ -47,9 +47,10 @@ struct Response {
   std::map<std::string, std::string> headers;  // Content-Length, Date and Connection are set by the server
   std::string body;
   std::shared_ptr<const std::string> shared_body;  // instead of body: one answer composed once for many
-  std::optional<FileRange> file;               // instead of body
-  // Instead of body: chunked pieces until nullopt. An empty piece sends nothing. When the client goes away, or the server
-  // stops, the coroutine's pending wait is cancelled (it throws boost::system::system_error: let it pass) and it is destroyed.
+  std::optional<FileRange> file;                   // instead of body
+  // Instead of body: chunked pieces until nullopt. An empty piece sends nothing. When the client goes away, or the
+  // server stops, the coroutine's pending wait is cancelled (it throws boost::system::system_error: let it pass) and it
+  // is destroyed.
   std::function<boost::asio::awaitable<std::optional<std::string>>()> stream;
 };
 
@@ -62,7 +63,8 @@ Response problem(int status, std::string_view code, std::string_view detail);
 Response problem(const Error& error);
 // RFC 9110 §13.1.2, weak comparison: does an If-None-Match header name this (quoted) ETag, or "*"?
 bool etag_matches(std::string_view if_none_match, std::string_view etag);
-// A file with a strong ETag (quotes are added when missing), Range and If-None-Match / If-Range handled (RFC 9110 §14; one range).
+// A file with a strong ETag (quotes are added when missing), Range and If-None-Match / If-Range handled (RFC 9110 §14;
+// one range).
 Response file_response(const Request& request, const Path& path, std::string_view etag, std::string content_type,
                        std::uint64_t bytes_per_second_max = 0);
 

@@ -11,8 +11,8 @@ using SyncHandler = std::function<Response(const Request&)>;
 using AsyncHandler = std::function<boost::asio::awaitable<Response>(const Request&)>;
 
 struct Route {
-  std::string method;             // GET also answers HEAD
-  std::string pattern;            // "/api/v1/devices/{id}"; "{name...}" as the last part takes the rest
+  std::string method;   // GET also answers HEAD
+  std::string pattern;  // "/api/v1/devices/{id}"; "{name...}" as the last part takes the rest
   // Exactly one of the three. `quick` runs on the connection's thread and must not block; `blocking` runs on the
   // server's thread pool; `async` is a coroutine (the Request lives until it ends).
   SyncHandler quick;
@@ -21,8 +21,8 @@ struct Route {
   // Called before the body is read: nullopt lets the request in. Use it for authentication. Must not block.
   std::function<std::optional<Response>(const Request&)> guard;
   std::size_t body_bytes_max = 64 * 1024;
-  Path body_directory;            // not empty: the body goes to a new file in here, ".body-XXXXXX" (Request::body_file)
-  std::string label;              // for metrics; the pattern when empty
+  Path body_directory;  // not empty: the body goes to a new file in here, ".body-XXXXXX" (Request::body_file)
+  std::string label;    // for metrics; the pattern when empty
 };
 
 class Router {
@@ -31,7 +31,7 @@ class Router {
   // makes no sense (two handlers, no handler, the same route twice, a bad pattern): a bug, found at start.
   void add(Route route);
   struct Match {
-    const Route* route;           // valid while the Router lives and nothing is added
+    const Route* route;  // valid while the Router lives and nothing is added
     std::map<std::string, std::string> params;
   };
   // `path` as received, still percent-encoded, without the query: "%2F" inside a part does not split it.
@@ -45,7 +45,7 @@ class Router {
   // A tree over path parts, as indices so that a Router copies.
   struct Node {
     std::map<std::string, std::size_t, std::less<>> fixed;
-    std::size_t any = 0;          // child for "{id}"; 0: none (the root is nobody's child)
+    std::size_t any = 0;  // child for "{id}"; 0: none (the root is nobody's child)
     std::vector<std::size_t> routes;
     std::vector<std::size_t> rest_routes;  // "{name...}" here
   };

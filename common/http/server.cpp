@@ -4,6 +4,9 @@
 #include "common/http/internal/tls_context.hpp"
 #include "common/task.hpp"
 
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -11,9 +14,6 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 namespace ferry::http {
 namespace {
@@ -51,11 +51,11 @@ std::string name_of(const Listen& listen) {
 }
 
 Error bind_error(const boost::system::error_code& code, const Listen& listen) {
-  const Errc kind = code == asio::error::address_in_use                           ? Errc::conflict
-                    : code == asio::error::access_denied                          ? Errc::denied
-                    : code == boost::system::errc::address_not_available          ? Errc::bad_input
-                    : code == boost::system::errc::no_such_file_or_directory      ? Errc::not_found
-                                                                                  : Errc::io;
+  const Errc kind = code == asio::error::address_in_use                      ? Errc::conflict
+                    : code == asio::error::access_denied                     ? Errc::denied
+                    : code == boost::system::errc::address_not_available     ? Errc::bad_input
+                    : code == boost::system::errc::no_such_file_or_directory ? Errc::not_found
+                                                                             : Errc::io;
   return Error{kind, "listen on " + name_of(listen) + ": " + code.message()};
 }
 
@@ -64,7 +64,8 @@ Result<> clear_stale_socket(const Listen& listen, const Endpoint& endpoint, asio
   struct stat info {};
   if (::lstat(listen.address.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode))
-    return Error{Errc::conflict, "listen on " + listen.address + ": something that is not a socket is there: move it away"};
+    return Error{Errc::conflict,
+                 "listen on " + listen.address + ": something that is not a socket is there: move it away"};
   boost::system::error_code refused;
   Socket probe(context);
   probe.connect(endpoint, refused);
@@ -168,8 +169,10 @@ void Server::State::admit(Listener& listener, Socket socket, IoThread& thread) {
   auto hand_over = [&thread, refuse, socket = std::move(socket), tls = listener.current_tls()]() mutable {
     thread.adopt(std::move(socket), std::move(tls), refuse);
   };
-  if (threads.size() == 1) hand_over();
-  else asio::post(thread.context(), std::move(hand_over));
+  if (threads.size() == 1)
+    hand_over();
+  else
+    asio::post(thread.context(), std::move(hand_over));
 }
 
 void Server::State::on_every_thread(void (IoThread::*call)()) {
@@ -178,7 +181,8 @@ void Server::State::on_every_thread(void (IoThread::*call)()) {
 
 Server::Server(Router router, std::vector<Listen> listen, ServerLimits limits, Log& log, Observer observer)
     : state_(std::make_unique<State>(std::move(router), limits, log, std::move(observer))) {
-  for (int i = 0; i < std::max(1, limits.threads); ++i) state_->threads.push_back(std::make_unique<IoThread>(state_->parts));
+  for (int i = 0; i < std::max(1, limits.threads); ++i)
+    state_->threads.push_back(std::make_unique<IoThread>(state_->parts));
   for (Listen& one : listen) {
     state_->listeners.push_back(std::make_unique<Listener>());
     state_->listeners.back()->listen = std::move(one);
@@ -201,11 +205,13 @@ Result<> Server::start() {
       return std::move(opened).error();
     }
   }
-  state.parts.pool = std::make_unique<asio::thread_pool>(static_cast<std::size_t>(std::max(1, state.parts.limits.blocking_threads)));
+  state.parts.pool =
+      std::make_unique<asio::thread_pool>(static_cast<std::size_t>(std::max(1, state.parts.limits.blocking_threads)));
   for (const auto& listener : state.listeners) {
     state.parts.began();
     auto ended = [&state](std::exception_ptr) { state.parts.ended(); };
-    asio::co_spawn(io(), state.accept(*listener), asio::bind_cancellation_slot(listener->stop.slot(), std::move(ended)));
+    asio::co_spawn(io(), state.accept(*listener),
+                   asio::bind_cancellation_slot(listener->stop.slot(), std::move(ended)));
   }
   state.running = true;
   for (const auto& thread : state.threads) thread->start();

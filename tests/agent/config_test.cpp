@@ -14,7 +14,9 @@ const Path program = "/opt/ferry/bin/ferry-agent";
 TEST_CASE("flags win over the file, the file over defaults") {
   TempDir directory;
   Path file = directory / "agent.toml";
-  REQUIRE(write_file_atomic(file, "data = \"/from/file\"\n[worker]\nruntime_library = \"/lib/file.so\"\n[api]\nport = 8123\n[log]\nlevel = \"warn\"\n"));
+  REQUIRE(write_file_atomic(file,
+                            "data = \"/from/file\"\n[worker]\nruntime_library = \"/lib/file.so\"\n[api]\nport = "
+                            "8123\n[log]\nlevel = \"warn\"\n"));
   Flags flags;
   flags.config_file = file;
   auto config = load_config(flags, program);
@@ -42,9 +44,12 @@ TEST_CASE("a wrong file or flag is refused, naming where") {
     const char* text;
     const char* named;
   };
-  const Case cases[] = {{"dat = \"x\"", "dat"},           {"[api]\nport = 70000", "port"},
-                        {"[api]\naddress = \"0.0.0.0\"", "loopback"}, {"[log]\nformat = \"xml\"", "xml"},
-                        {"[worker]\nprograms = \"x\"", "programs"}, {"data = 5", "data"},
+  const Case cases[] = {{"dat = \"x\"", "dat"},
+                        {"[api]\nport = 70000", "port"},
+                        {"[api]\naddress = \"0.0.0.0\"", "loopback"},
+                        {"[log]\nformat = \"xml\"", "xml"},
+                        {"[worker]\nprograms = \"x\"", "programs"},
+                        {"data = 5", "data"},
                         {"data = ", "agent.toml"}};
   for (const auto& [text, named] : cases) {
     REQUIRE(write_file_atomic(file, text));

@@ -45,7 +45,7 @@ struct Est {
   std::string served_root = root;
   std::string good_secret = "right";
   Duration life = std::chrono::hours{24};
-  Duration age{0};                                   // certificates are this old already
+  Duration age{0};  // certificates are this old already
   bool wrong_key = false;
   std::atomic<int> lose_answers{0};                  // enrol, but answer 500 so many times
   std::map<std::string, std::string> device_of_key;  // key digest -> device id
@@ -73,7 +73,8 @@ struct Est {
       return http::text_response(to_base64(need(pkcs7_certs_only({ca.certificate()}))), "application/pkcs7-mime");
     });
     add("GET", "/device/v1/root.json", [this](const http::Request&) { return http::text_response(served_root); });
-    add("POST", "/.well-known/est/simpleenroll", [this](const http::Request& request) { return simple_enroll(request); });
+    add("POST", "/.well-known/est/simpleenroll",
+        [this](const http::Request& request) { return simple_enroll(request); });
     add("POST", "/.well-known/est/simplereenroll", [this](const http::Request& request) {
       if (!request.peer) return http::problem(403, "no_certificate", "a client certificate is needed");
       return issue(request, request.peer->common_name);
@@ -114,7 +115,8 @@ struct Est {
     options.not_after = options.not_before + life;
     options.client = true;
     PublicKey key = wrong_key ? need(PrivateKey::generate()).public_key() : csr.key;
-    return http::text_response(to_base64(need(pkcs7_certs_only({need(ca.issue(key, options, random))}))), "application/pkcs7-mime");
+    return http::text_response(to_base64(need(pkcs7_certs_only({need(ca.issue(key, options, random))}))),
+                               "application/pkcs7-mime");
   }
 
   Token token() const {
@@ -245,8 +247,12 @@ TEST_CASE("a certificate is renewed after two thirds of its life, not before") {
 }
 
 TEST_CASE("a token is one line of ferry1., and each wrong field is named") {
-  Json good{{"format", "ferry.token/1"}, {"server", "https://host:8443"}, {"ca_sha256", std::string(64, 'a')},
-            {"root_sha256", std::string(64, 'b')}, {"id", "tok-1"}, {"secret", "s"}};
+  Json good{{"format", "ferry.token/1"},
+            {"server", "https://host:8443"},
+            {"ca_sha256", std::string(64, 'a')},
+            {"root_sha256", std::string(64, 'b')},
+            {"id", "tok-1"},
+            {"secret", "s"}};
   auto text = [](const Json& json) { return "ferry1." + to_base64url(json.dump()); };
   auto token = parse_token(text(good) + "\n");
   REQUIRE(token);
@@ -255,9 +261,16 @@ TEST_CASE("a token is one line of ferry1., and each wrong field is named") {
     const char* field;
     Json value;
   };
-  const Case cases[] = {{"server", "http://host"}, {"server", "https://user@host"}, {"server", "https://host/path"},
-                        {"server", "https://ho st"}, {"server", 5}, {"ca_sha256", "aa"}, {"root_sha256", nullptr},
-                        {"id", "a:b"}, {"secret", Json::array()}, {"format", "ferry.token/2"}};
+  const Case cases[] = {{"server", "http://host"},
+                        {"server", "https://user@host"},
+                        {"server", "https://host/path"},
+                        {"server", "https://ho st"},
+                        {"server", 5},
+                        {"ca_sha256", "aa"},
+                        {"root_sha256", nullptr},
+                        {"id", "a:b"},
+                        {"secret", Json::array()},
+                        {"format", "ferry.token/2"}};
   for (const auto& [field, value] : cases) {
     Json bad = good;
     bad[field] = value;

@@ -53,7 +53,7 @@ TEST_CASE("events keep their order and numbers until the server applied them") {
   CHECK(world.pending().empty());
   REQUIRE(world.spool->append(event(6)));
   CHECK(world.pending() == Seqs{6});
-  world.spool = world.open_spool();      // a restart
+  world.spool = world.open_spool();  // a restart
   REQUIRE(world.spool->append(event(7)));
   CHECK(world.pending() == Seqs{6, 7});
 }

@@ -16,10 +16,20 @@ using std::chrono::seconds;
 namespace {
 
 Json assignment_document() {
-  Json model{{"model", "fashion-mnist"}, {"version", "1.1.0"}, {"target", "fashion-mnist/1.1.0/manifest.json"},
-             {"sha256", std::string(64, 'a')}, {"length", 1234}, {"counter", 2}, {"rollout", "ro-1"}, {"arm", "canary"},
-             {"phase", 0}, {"policy", {{"trial_deadline_s", 60}}}};
-  return Json{{"format", "ferry.assignment/1"}, {"device", "dev-1"}, {"models", Json::array({model})}, {"telemetry_interval_s", 5}};
+  Json model{{"model", "fashion-mnist"},
+             {"version", "1.1.0"},
+             {"target", "fashion-mnist/1.1.0/manifest.json"},
+             {"sha256", std::string(64, 'a')},
+             {"length", 1234},
+             {"counter", 2},
+             {"rollout", "ro-1"},
+             {"arm", "canary"},
+             {"phase", 0},
+             {"policy", {{"trial_deadline_s", 60}}}};
+  return Json{{"format", "ferry.assignment/1"},
+              {"device", "dev-1"},
+              {"models", Json::array({model})},
+              {"telemetry_interval_s", 5}};
 }
 
 struct World {
@@ -49,7 +59,8 @@ struct World {
     reporter = std::make_unique<Reporter>(identity, *spool, log);
     routes["/device/v1/profile"] = [](const ScriptedRequest&) { return ScriptedAnswer{200, "", "{}", {}, {}}; };
     routes["/device/v1/assignment"] = [](const ScriptedRequest& request) {
-      if (request.has("If-None-Match: \"v1\"")) return ScriptedAnswer{304, "Ferry-Poll-After: 30\r\nETag: \"v1\"\r\n", "", {}, {}};
+      if (request.has("If-None-Match: \"v1\""))
+        return ScriptedAnswer{304, "Ferry-Poll-After: 30\r\nETag: \"v1\"\r\n", "", {}, {}};
       return ScriptedAnswer{200, "Ferry-Poll-After: 20\r\nETag: \"v1\"\r\n", assignment_document().dump(), {}, {}};
     };
     routes["/device/v1/events"] = [](const ScriptedRequest& request) {
@@ -63,7 +74,11 @@ struct World {
                       return Result<Json>(boost::system::in_place_value, std::move(profile));
                     },
                     [this](const Assignment& assignment) { assignments.push_back(assignment); },
-                    {reporter.get()}, status, clock, random, log};
+                    {reporter.get()},
+                    status,
+                    clock,
+                    random,
+                    log};
     loop = std::make_unique<PollLoop>(identity, DataTree{directory.path()}, std::move(ports));
   }
   World(const World&) = delete;
@@ -116,7 +131,9 @@ TEST_CASE("a round before its time sends what is spooled and does not check in")
 TEST_CASE("trouble backs off, honours Retry-After, and is over when the server is back") {
   World world;
   auto good = world.routes["/device/v1/assignment"];
-  world.routes["/device/v1/assignment"] = [](const ScriptedRequest&) { return ScriptedAnswer{503, "Retry-After: 100\r\n", "", {}, {}}; };
+  world.routes["/device/v1/assignment"] = [](const ScriptedRequest&) {
+    return ScriptedAnswer{503, "Retry-After: 100\r\n", "", {}, {}};
+  };
   Duration wait = world.loop->round();
   CHECK(wait >= seconds{100});
   CHECK(world.status.document()["connected"] == false);
@@ -141,7 +158,9 @@ TEST_CASE("an assignment that is malformed or another device's is not acted on")
   SECTION("an unknown arm") { document["models"][0]["arm"] = "left"; }
   SECTION("a digest that is none") { document["models"][0]["sha256"] = "zz"; }
   SECTION("a counter of 0") { document["models"][0]["counter"] = 0; }
-  world.routes["/device/v1/assignment"] = [&](const ScriptedRequest&) { return ScriptedAnswer{200, "", document.dump(), {}, {}}; };
+  world.routes["/device/v1/assignment"] = [&](const ScriptedRequest&) {
+    return ScriptedAnswer{200, "", document.dump(), {}, {}};
+  };
   world.loop->round();
   CHECK(world.assignments.empty());
 }
@@ -175,7 +194,8 @@ TEST_CASE("uploads in trouble do not keep the device from its assignments") {
   World world;
   REQUIRE(world.spool->append(Json{{"kind", "update"}, {"at_ms", 1}}));
   world.routes["/device/v1/events"] = [](const ScriptedRequest&) { return ScriptedAnswer{500, "", "{}", {}, {}}; };
-  for (int round = 0; round < 100 && world.asked("/device/v1/assignment") < 5; ++round) world.clock.advance(world.loop->round());
+  for (int round = 0; round < 100 && world.asked("/device/v1/assignment") < 5; ++round)
+    world.clock.advance(world.loop->round());
   CHECK(world.asked("/device/v1/assignment") == 5);
   CHECK(world.status.document()["connected"] == true);
   CHECK(world.spool->counts()->events == 1);

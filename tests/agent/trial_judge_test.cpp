@@ -20,12 +20,17 @@ TEST_CASE("errors fail a trial as soon as no number of good answers could make u
   ota::TrialPolicy policy;
   policy.shadow_requests = policy.probation_requests = 100;
   policy.error_share_max_ppm = 20'000;  // 2 of 100
-  for (auto [errors, asked, fails] : {std::tuple{1, 1, false}, {2, 2, false}, {3, 3, true}, {3, 50, true}, {4, 200, false}, {5, 200, true}}) {
+  for (auto [errors, asked, fails] :
+       {std::tuple{1, 1, false}, {2, 2, false}, {3, 3, true}, {3, 50, true}, {4, 200, false}, {5, 200, true}}) {
     INFO(errors << " of " << asked);
-    auto shadow = judge_shadow(policy, {.mirrored = static_cast<std::uint64_t>(asked), .errors = static_cast<std::uint64_t>(errors)}, seconds{1}, std::nullopt);
+    auto shadow = judge_shadow(
+        policy, {.mirrored = static_cast<std::uint64_t>(asked), .errors = static_cast<std::uint64_t>(errors)},
+        seconds{1}, std::nullopt);
     CHECK((shadow.verdict == TrialVerdict::fail) == fails);
     if (fails) CHECK(shadow.reason == "trial.errors");
-    auto probation = judge_probation(policy, {.requests = static_cast<std::uint64_t>(asked), .errors = static_cast<std::uint64_t>(errors)}, seconds{1});
+    auto probation = judge_probation(
+        policy, {.requests = static_cast<std::uint64_t>(asked), .errors = static_cast<std::uint64_t>(errors)},
+        seconds{1});
     CHECK((probation.verdict == TrialVerdict::fail) == fails);
   }
   policy.error_share_max_ppm = 0;
@@ -34,7 +39,8 @@ TEST_CASE("errors fail a trial as soon as no number of good answers could make u
 
 TEST_CASE("one crash fails a trial with the reason that was seen, even when all requests are done") {
   ota::TrialPolicy policy;
-  auto shadow = judge_shadow(policy, {.mirrored = 1000, .crashes = 1, .reason = "trial.memory", .message = "killed"}, seconds{100}, std::nullopt);
+  auto shadow = judge_shadow(policy, {.mirrored = 1000, .crashes = 1, .reason = "trial.memory", .message = "killed"},
+                             seconds{100}, std::nullopt);
   CHECK(shadow.verdict == TrialVerdict::fail);
   CHECK(shadow.reason == "trial.memory");
   CHECK_THAT(shadow.message, Catch::Contains("killed"));
@@ -49,5 +55,6 @@ TEST_CASE("in shadow a median above the p99 budget is slowness; a few slow answe
   CHECK(judge_shadow(policy, {.mirrored = 20, .latency_p50_us = 5001}, seconds{1}, 5000).reason == "trial.latency");
   CHECK(judge_shadow(policy, {.mirrored = 20, .latency_p50_us = 5000}, seconds{1}, 5000).verdict == TrialVerdict::wait);
   CHECK(judge_shadow(policy, {.mirrored = 19, .latency_p50_us = 9000}, seconds{1}, 5000).verdict == TrialVerdict::wait);
-  CHECK(judge_shadow(policy, {.mirrored = 20, .latency_p50_us = 9000}, seconds{1}, std::nullopt).verdict == TrialVerdict::wait);
+  CHECK(judge_shadow(policy, {.mirrored = 20, .latency_p50_us = 9000}, seconds{1}, std::nullopt).verdict ==
+        TrialVerdict::wait);
 }

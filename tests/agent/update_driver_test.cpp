@@ -53,12 +53,15 @@ class ScriptedActivator final : public Activator {
   }
   void fall_back(const std::string&) override {
     note("fall back");
-    if (!before.empty()) serving = before;
-    else if (serving == candidate) serving.clear();
+    if (!before.empty())
+      serving = before;
+    else if (serving == candidate)
+      serving.clear();
     candidate.clear();
   }
   Result<Json> hardware_profile() override {
-    Json profile{{"architecture", "x86_64"}, {"hardware_class", FerryServer::hardware_class}, {"memory_bytes", 8'000'000'000}};
+    Json profile{
+        {"architecture", "x86_64"}, {"hardware_class", FerryServer::hardware_class}, {"memory_bytes", 8'000'000'000}};
     return Result<Json>(boost::system::in_place_value, std::move(profile));  // Json converts to nearly everything
   }
   std::string serving_state(const std::string&) const override { return serving.empty() ? "none" : "serving"; }
@@ -124,7 +127,8 @@ struct World {
     activator.before.clear();
     activator.candidate.clear();
     DriverPorts ports{activator, *resolver, [] { return Result<std::unique_ptr<HttpClient>>(make_http_client({})); },
-                      *spool, status, [] {}, clock, random, log};
+                      *spool,    status,    [] {},
+                      clock,     random,    log};
     driver = std::make_unique<UpdateDriver>(data, FerryServer::model, ports);
     REQUIRE(driver->boot());
   }
@@ -149,7 +153,8 @@ struct World {
     if (batch->body.empty()) return states;
     for (const auto& event : Json::parse(batch->body)["events"])
       if (event.value("kind", "") == "update" && event.value("version", "") == version)
-        states.push_back(event.value("state", "") + (event.value("reason", "").empty() ? "" : " " + event.value("reason", "")));
+        states.push_back(event.value("state", "") +
+                         (event.value("reason", "").empty() ? "" : " " + event.value("reason", "")));
     return states;
   }
   std::string active_version() const {
@@ -203,9 +208,15 @@ TEST_CASE("a release that fails on the device is rejected, erased, remembered, a
   world.update_to(world.server.publish("1.0.0", 1));
   auto bad = world.server.publish("1.3.0", 2);
   std::string expected = "rejected";
-  SECTION("golden outputs differ") { world.activator.fail_prove.insert({"1.3.0", Error{Errc::gate_failed, "off by 3", "trial.golden"}}); }
-  SECTION("it does not load and says no reason") { world.activator.fail_prove.insert({"1.3.0", Error{Errc::io, "broken"}}); }
-  SECTION("memory, in shadow") { world.activator.shadow = {.mirrored = 7, .errors = 0, .crashes = 1, .reason = "trial.memory"}; }
+  SECTION("golden outputs differ") {
+    world.activator.fail_prove.insert({"1.3.0", Error{Errc::gate_failed, "off by 3", "trial.golden"}});
+  }
+  SECTION("it does not load and says no reason") {
+    world.activator.fail_prove.insert({"1.3.0", Error{Errc::io, "broken"}});
+  }
+  SECTION("memory, in shadow") {
+    world.activator.shadow = {.mirrored = 7, .errors = 0, .crashes = 1, .reason = "trial.memory"};
+  }
   SECTION("errors, in shadow") { world.activator.shadow = {.mirrored = 10, .errors = 5}; }
   SECTION("a crash, in probation") {
     world.activator.probation = {.requests = 3, .errors = 0, .crashes = 1, .reason = "trial.crash"};
@@ -254,7 +265,8 @@ TEST_CASE("a proof that hangs until the deadline is rejected for it") {
   CHECK(world.told("1.1.0").back() == "rejected trial.deadline");
 }
 
-TEST_CASE("what is not signed, not attested, or not for this device is refused with its reason, before any model byte") {
+TEST_CASE(
+    "what is not signed, not attested, or not for this device is refused with its reason, before any model byte") {
   World world;
   world.update_to(world.server.publish("1.0.0", 1));
   FerryServer::Options options;
@@ -350,10 +362,14 @@ TEST_CASE("a server in trouble costs time and no attempt, at every request of an
   std::map<std::string, int> seen;
   world.server.intercept([&](const ScriptedRequest& request) -> std::optional<ScriptedAnswer> {
     switch (++seen[request.path()]) {
-      case 1: return ScriptedAnswer{503, "Retry-After: 7\r\n", "", {}, {}};
-      case 2: return ScriptedAnswer{429, "", "", {}, {}};
-      case 3: return ScriptedAnswer{200, "", "cut off", 0, 5000};
-      default: return std::nullopt;
+      case 1:
+        return ScriptedAnswer{503, "Retry-After: 7\r\n", "", {}, {}};
+      case 2:
+        return ScriptedAnswer{429, "", "", {}, {}};
+      case 3:
+        return ScriptedAnswer{200, "", "cut off", 0, 5000};
+      default:
+        return std::nullopt;
     }
   });
   world.update_to(assigned);
@@ -415,7 +431,8 @@ TEST_CASE("a control device is relabelled without an update") {
   CHECK(world.driver->state().active_entry()->arm == "control");
 }
 
-TEST_CASE("restarted in any state of an update, the device ends where it should, with one release answering throughout") {
+TEST_CASE(
+    "restarted in any state of an update, the device ends where it should, with one release answering throughout") {
   // Every journal write of a whole update is a place to lose power: the n-th life ends after n turns.
   for (bool good : {true, false}) {
     for (int turns = 0; turns < 12; ++turns) {
@@ -473,6 +490,7 @@ TEST_CASE("bit-rot of the active slot: the other committed release answers, and 
   CHECK(world.active_version() == "1.1.0");  // still assigned, so repaired
   auto batch = Json::parse(world.spool->batch("ins-1")->body);
   bool alarmed = false;
-  for (const auto& event : batch["events"]) alarmed = alarmed || (event["kind"] == "alarm" && event["reason"] == "slot.corrupt");
+  for (const auto& event : batch["events"])
+    alarmed = alarmed || (event["kind"] == "alarm" && event["reason"] == "slot.corrupt");
   CHECK(alarmed);
 }

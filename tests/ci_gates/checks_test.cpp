@@ -126,7 +126,8 @@ TEST_CASE("a model that does not fit its contract, or does not run at all, fails
   const auto lines = check_variant(seen, policy(), {}, scope);
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].verdict == Verdict::fail);
-  const Measurement died = check_not_run(Error{Errc::gate_failed, "the model killed its process", "trial.crash"}, scope);
+  const Measurement died =
+      check_not_run(Error{Errc::gate_failed, "the model killed its process", "trial.crash"}, scope);
   CHECK(died.verdict == Verdict::fail);
   CHECK(died.detail.find("trial.crash") != std::string::npos);
 }

@@ -20,7 +20,12 @@ struct Files {
   DatasetSpec spec(const std::string& images, const std::string& labels) const {
     REQUIRE(write_file_atomic(folder / "images", images));
     REQUIRE(write_file_atomic(folder / "labels", labels));
-    return {.name = "tiny", .images = folder / "images", .labels = folder / "labels", .scale = 0.5, .offset = 1.0, .limit = 100};
+    return {.name = "tiny",
+            .images = folder / "images",
+            .labels = folder / "labels",
+            .scale = 0.5,
+            .offset = 1.0,
+            .limit = 100};
   }
 };
 
@@ -46,8 +51,11 @@ TEST_CASE("a data set gives scaled values and labels, up to its limit") {
 
 TEST_CASE("the package's Fashion-MNIST test set is read as it is installed, gzip and all") {
   const Path folder = "/usr/share/datasets/fashion-mnist";
-  const auto dataset = Dataset::load({.name = "fashion-mnist-test", .images = folder / "t10k-images-idx3-ubyte.gz",
-                                      .labels = folder / "t10k-labels-idx1-ubyte.gz", .scale = 1 / 255.0, .limit = 20'000});
+  const auto dataset = Dataset::load({.name = "fashion-mnist-test",
+                                      .images = folder / "t10k-images-idx3-ubyte.gz",
+                                      .labels = folder / "t10k-labels-idx1-ubyte.gz",
+                                      .scale = 1 / 255.0,
+                                      .limit = 20'000});
   REQUIRE(dataset);
   CHECK(dataset->size() == 10'000);
   CHECK(dataset->values_per_sample() == 784);
@@ -63,7 +71,8 @@ TEST_CASE("a damaged data set is refused by file and cause") {
     const auto dataset = Dataset::load(files.spec(i, l));
     return dataset ? std::string("accepted") : dataset.error().context;
   };
-  CHECK(error_of(images.substr(0, images.size() - 1), labels).find("expected 4 data bytes, found 3") != std::string::npos);
+  CHECK(error_of(images.substr(0, images.size() - 1), labels).find("expected 4 data bytes, found 3") !=
+        std::string::npos);
   CHECK(error_of(images + "x", labels).find("found 5") != std::string::npos);
   CHECK(error_of(images, idx({3}, {0, 1, 2})).find("2 images but 3 labels") != std::string::npos);
   CHECK(error_of(labels, labels).find("expected 3 dimensions, found 1") != std::string::npos);
@@ -71,5 +80,7 @@ TEST_CASE("a damaged data set is refused by file and cause") {
   CHECK(error_of(idx({0xffffffff, 0xffffffff, 0xffffffff}, ""), labels).find("overflow") != std::string::npos);
   CHECK(error_of(idx({0, 1, 2}, ""), labels).find("size 0") != std::string::npos);
   CHECK(error_of("\x1f\x8b\x08garbage", labels) != "accepted");
-  CHECK(Dataset::load({.name = "none", .images = files.folder / "absent", .labels = files.folder / "labels"}).error().code == Errc::not_found);
+  CHECK(Dataset::load({.name = "none", .images = files.folder / "absent", .labels = files.folder / "labels"})
+            .error()
+            .code == Errc::not_found);
 }

@@ -60,7 +60,8 @@ TEST_CASE("few discordant pairs still give a bound that is above the loss and be
     }
   }
   // Tango's score interval never collapses, even when the two never disagree.
-  CHECK(paired_accuracy_loss(0, 0, 1'000).upper == Approx(1.6448536 * 1.6448536 / (1'000 + 1.6448536 * 1.6448536)).epsilon(1e-3));
+  CHECK(paired_accuracy_loss(0, 0, 1'000).upper ==
+        Approx(1.6448536 * 1.6448536 / (1'000 + 1.6448536 * 1.6448536)).epsilon(1e-3));
 }
 
 TEST_CASE("Hodges-Lehmann finds a shift through outliers and its interval covers it") {

@@ -27,7 +27,8 @@ TEST_CASE("text stays UTF-8 and is never escaped") {
 
 TEST_CASE("keys are sorted by bytes, not by UTF-16 units") {
   // U+FFEE sorts before U+1D11E by code point; by UTF-16 units (D834 DD1E) it is the other way round.
-  CHECK(canonical(R"({"\ud834\udd1e":1,"\uffee":2,"a":3,"B":4})") == "{\"B\":4,\"a\":3,\"\xEF\xBF\xAE\":2,\"\xF0\x9D\x84\x9E\":1}");
+  CHECK(canonical(R"({"\ud834\udd1e":1,"\uffee":2,"a":3,"B":4})") ==
+        "{\"B\":4,\"a\":3,\"\xEF\xBF\xAE\":2,\"\xF0\x9D\x84\x9E\":1}");
 }
 
 TEST_CASE("integers of 64 bits are written whole") {

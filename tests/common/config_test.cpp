@@ -21,7 +21,8 @@ key = 'key.pem'
 percent = 1
 [[phase]]
 percent = 100
-)", "agent.toml");
+)",
+                                 "agent.toml");
   REQUIRE(parsed);
   CHECK(*parsed == Json::parse(R"({"title":"agent","port":8443,"ratio":0.5,"on":true,"list":[1,2],"day":"2026-11-23",
     "at":"2026-11-23T08:12:52Z","server":{"tls":{"key":"key.pem"}},"phase":[{"percent":1},{"percent":100}]})"));

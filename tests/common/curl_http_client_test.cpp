@@ -95,7 +95,9 @@ std::string code_of(const Result<HttpResponse>& answer) {
 }  // namespace
 
 TEST_CASE("any status is an answer, and nothing is followed, undone or added") {
-  const auto moved = answer_to("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Encoding: gzip\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 2\r\n\r\nhi");
+  const auto moved = answer_to(
+      "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Encoding: gzip\r\nX-A: 1\r\nx-a: "
+      "2\r\nContent-Length: 2\r\n\r\nhi");
   REQUIRE(moved);
   CHECK(moved->status == 302);
   CHECK(moved->body == "hi");
@@ -132,7 +134,8 @@ TEST_CASE("a body longer than expected is cut off, declared or not") {
   const auto limited = [](HttpRequest& request) { request.body_bytes_max = 10; };
   CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890", limited)) == "bad_input");
   CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\n\r\n01234567890", limited)) == "bad_input");
-  CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n", limited)) == "bad_input");
+  CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n",
+                          limited)) == "bad_input");
   CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", limited)) == "status 200");
 }
 
@@ -153,8 +156,9 @@ TEST_CASE("a sink gets a good body only") {
   REQUIRE(answer);
   CHECK(sunk.empty());
   CHECK(answer->body == "bad");
-  CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood",
-                          [](HttpRequest& request) { request.sink = [](std::string_view) { return false; }; })) == "cancelled");
+  CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood", [](HttpRequest& request) {
+          request.sink = [](std::string_view) { return false; };
+        })) == "cancelled");
   CHECK(code_of(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood", [](HttpRequest& request) {
           request.sink = [](std::string_view) -> bool { throw std::runtime_error("a bug"); };
         })) == "internal");

@@ -65,7 +65,8 @@ TEST_CASE("numbers with gaps, repeats or a wrong start are refused before anythi
   const Migration gap[] = {first, {3, "CREATE TABLE d (id TEXT)"}};
   const Migration repeat[] = {first, {1, "CREATE TABLE d (id TEXT)"}};
   const Migration late[] = {second};
-  for (const auto& list : {std::span<const Migration>(gap), std::span<const Migration>(repeat), std::span<const Migration>(late)}) {
+  for (const auto& list :
+       {std::span<const Migration>(gap), std::span<const Migration>(repeat), std::span<const Migration>(late)}) {
     CHECK(migrate(*database, list).error().code == Errc::internal);
   }
   CHECK_FALSE(database->query("SELECT 1 FROM a"));
@@ -91,8 +92,10 @@ TEST_CASE("a record of migrations with holes is damage") {
 
 TEST_CASE("semicolons in texts and comments do not split a statement") {
   auto database = open_sqlite(":memory:").value();
-  const Migration tricky[] = {{1, "-- one; two\nCREATE TABLE t (x TEXT DEFAULT 'a;''b;'); /* ; */ ;;\n"
-                                  "INSERT INTO t (x) VALUES ('it''s; fine -- no comment'); INSERT INTO t DEFAULT VALUES -- end;"}};
+  const Migration tricky[] = {
+      {1,
+       "-- one; two\nCREATE TABLE t (x TEXT DEFAULT 'a;''b;'); /* ; */ ;;\n"
+       "INSERT INTO t (x) VALUES ('it''s; fine -- no comment'); INSERT INTO t DEFAULT VALUES -- end;"}};
   REQUIRE(migrate(*database, tricky));
   const auto rows = database->query("SELECT x FROM t ORDER BY x").value();
   REQUIRE(rows.size() == 2);

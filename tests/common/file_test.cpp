@@ -65,7 +65,8 @@ TEST_CASE("readers during many replacements see old or new, never a mixture") {
       if (content.size() != 5'000 || content.find_first_not_of(content[0]) != std::string::npos) ++mixed;
     }
   });
-  for (int i = 0; i < 50; ++i) REQUIRE(write_file_atomic(dir / "f", std::string(5'000, static_cast<char>('a' + i % 26))));
+  for (int i = 0; i < 50; ++i)
+    REQUIRE(write_file_atomic(dir / "f", std::string(5'000, static_cast<char>('a' + i % 26))));
   done = true;
   reader.join();
   CHECK(mixed == 0);

@@ -11,7 +11,8 @@ std::string refusal(std::string_view text, const JsonLimits& limits = {}) {
   CHECK(parsed.error().code == Errc::bad_input);
   return parsed.error().context;
 }
-const Json sample = Json::parse(R"({"s":"text","i":-5,"big":18446744073709551615,"f":1.5,"b":true,"o":{},"a":[1,2,3],"n":null})");
+const Json sample =
+    Json::parse(R"({"s":"text","i":-5,"big":18446744073709551615,"f":1.5,"b":true,"o":{},"a":[1,2,3],"n":null})");
 }  // namespace
 
 TEST_CASE("plain documents are parsed into the values they hold") {
@@ -23,8 +24,10 @@ TEST_CASE("plain documents are parsed into the values they hold") {
 }
 
 TEST_CASE("malformed documents are refused") {
-  for (const char* text : {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "01", "+1", "1.", ".5", "NaN", "Infinity", "-", "tru", "'a'",
-                           "\"a", "\"\t\"", "\"\n\"", "[1] 2", "{} x", "// c\n1", "/* c */1", "\"\\x41\"", "\"\\ud800\"", "\"\\udc00x\""}) {
+  for (const char* text :
+       {"",      " ",    "{",        "[1,]",     "{\"a\":1,}", "{a:1}",       "01",          "+1",     "1.",
+        ".5",    "NaN",  "Infinity", "-",        "tru",        "'a'",         "\"a",         "\"\t\"", "\"\n\"",
+        "[1] 2", "{} x", "// c\n1",  "/* c */1", "\"\\x41\"",  "\"\\ud800\"", "\"\\udc00x\""}) {
     CAPTURE(text);
     CHECK_THAT(refusal(text), Contains("JSON: "));
   }
@@ -32,9 +35,9 @@ TEST_CASE("malformed documents are refused") {
 
 TEST_CASE("bad UTF-8, a BOM and NUL bytes are refused") {
   CHECK_THAT(refusal("\"\xff\""), Contains("malformed"));
-  CHECK_THAT(refusal("\"\xc0\x80\""), Contains("malformed"));           // overlong NUL
-  CHECK_THAT(refusal("\"\xed\xa0\x80\""), Contains("malformed"));       // surrogate
-  CHECK_THAT(refusal("\"\xf4\x90\x80\x80\""), Contains("malformed"));   // beyond U+10FFFF
+  CHECK_THAT(refusal("\"\xc0\x80\""), Contains("malformed"));          // overlong NUL
+  CHECK_THAT(refusal("\"\xed\xa0\x80\""), Contains("malformed"));      // surrogate
+  CHECK_THAT(refusal("\"\xf4\x90\x80\x80\""), Contains("malformed"));  // beyond U+10FFFF
   CHECK_THAT(refusal("\xEF\xBB\xBF{}"), Contains("byte order mark"));
   CHECK_THAT(refusal(std::string("{\"v\":1}\0junk", 12)), Contains("NUL"));  // nlohmann alone ignores the rest
   CHECK_THAT(refusal("[\"a\\u0000b\"]"), Contains("NUL"));

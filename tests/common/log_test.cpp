@@ -31,14 +31,16 @@ TEST_CASE("a JSON line holds time, level, message, component and fields in this 
     log.warn("slow disk", {{"path", "/var"}, {"ms", 1'500}, {"ratio", 0.5}, {"retry", true}});
   });
   CHECK(line == R"({"ts":"2026-11-23T08:12:52.007Z","level":"warn","msg":"slow disk","component":"server",)"
-                R"("path":"/var","ms":1500,"ratio":0.5,"retry":true})" "\n");
+                R"("path":"/var","ms":1500,"ratio":0.5,"retry":true})"
+                "\n");
 }
 
 TEST_CASE("a text line quotes what could be mistaken for two fields") {
   const std::string line = logged(LogFormat::text, LogLevel::debug, [](Log& log) {
     log.info("hello", {{"a", "plain"}, {"b", "x level=error"}, {"c", ""}, {"d", "say \"hi\""}, {"n", -3}});
   });
-  CHECK(line == "2026-11-23T08:12:52.007Z info server: hello a=plain b=\"x level=error\" c=\"\" d=\"say \\\"hi\\\"\" n=-3\n");
+  CHECK(line ==
+        "2026-11-23T08:12:52.007Z info server: hello a=plain b=\"x level=error\" c=\"\" d=\"say \\\"hi\\\"\" n=-3\n");
 }
 
 TEST_CASE("lines below the least level are not written") {
@@ -53,9 +55,13 @@ TEST_CASE("lines below the least level are not written") {
 }
 
 TEST_CASE("nothing a peer sends can start a new line, move the cursor or break the JSON") {
-  const std::string hostile = "a\nb\r\x1b[2J\x7f\xC2\x9b" "31m\xff\"}\\";
+  const std::string hostile =
+      "a\nb\r\x1b[2J\x7f\xC2\x9b"
+      "31m\xff\"}\\";
   for (const LogFormat format : {LogFormat::json, LogFormat::text}) {
-    const std::string line = logged(format, LogLevel::debug, [&](Log& log) { log.info(hostile, {{"field", hostile}, {"a\nb", 1}}); });
+    const std::string line = logged(format, LogLevel::debug, [&](Log& log) {
+      log.info(hostile, {{"field", hostile}, {"a\nb", 1}});
+    });
     REQUIRE(line.back() == '\n');
     const std::string body = line.substr(0, line.size() - 1);
     CHECK(std::none_of(body.begin(), body.end(), [](char c) { return c >= 0 && c < 0x20; }));
@@ -73,7 +79,9 @@ TEST_CASE("nothing a peer sends can start a new line, move the cursor or break t
 TEST_CASE("long texts are cut between characters and the line stays whole") {
   std::string text;
   while (text.size() < 100'000) text += "\xE2\x82\xAC";
-  const std::string line = logged(LogFormat::json, LogLevel::debug, [&](Log& log) { log.info("m", {{"long", text}, {"after", 1}}); });
+  const std::string line = logged(LogFormat::json, LogLevel::debug, [&](Log& log) {
+    log.info("m", {{"long", text}, {"after", 1}});
+  });
   const Json entry = parse_json(std::string_view(line).substr(0, line.size() - 1)).value();
   CHECK(entry["long"].get<std::string>() == text.substr(0, 4095));
   CHECK(entry["after"] == 1);

@@ -54,7 +54,8 @@ TEST_CASE_METHOD(Fixture, "placeholders are bound by number, not by first appear
 
 TEST_CASE_METHOD(Fixture, "arguments that do not fit the statement are a bug, and named") {
   CHECK(database->query("SELECT $1").error().code == Errc::internal);
-  CHECK_THAT(database->query("SELECT $1", {std::int64_t{1}, std::int64_t{2}}).error().context, Contains("2 arguments for 1 placeholders"));
+  CHECK_THAT(database->query("SELECT $1", {std::int64_t{1}, std::int64_t{2}}).error().context,
+             Contains("2 arguments for 1 placeholders"));
   CHECK_THAT(database->query("SELECT $2", {std::int64_t{1}}).error().context, Contains("has no $1"));
 }
 
@@ -133,10 +134,12 @@ TEST_CASE_METHOD(Fixture, "an overlooked failure of an inner transaction rolls t
 }
 
 TEST_CASE_METHOD(Fixture, "an exception rolls back and passes on") {
-  CHECK_THROWS_AS(database->transaction([](Database& inner) -> Result<> {
-                    TRY_VOID(insert(inner, 1));
-                    throw std::logic_error("bug");
-                  }).has_value(),
+  CHECK_THROWS_AS(database
+                      ->transaction([](Database& inner) -> Result<> {
+                        TRY_VOID(insert(inner, 1));
+                        throw std::logic_error("bug");
+                      })
+                      .has_value(),
                   std::logic_error);
   CHECK(rows() == 0);
   CHECK(database->transaction([](Database& inner) { return insert(inner, 1); }));

@@ -18,8 +18,12 @@ struct Fixture {
   CertificateAuthority authority = CertificateAuthority::create("Ferry device CA", day(0), day(3650), random).value();
   PrivateKey key = PrivateKey::generate().value();
 
-  CertificateOptions device() const { return {.common_name = "device-1", .not_before = day(1), .not_after = day(31), .client = true}; }
-  Certificate issue(const CertificateOptions& options) { return authority.issue(key.public_key(), options, random).value(); }
+  CertificateOptions device() const {
+    return {.common_name = "device-1", .not_before = day(1), .not_after = day(31), .client = true};
+  }
+  Certificate issue(const CertificateOptions& options) {
+    return authority.issue(key.public_key(), options, random).value();
+  }
 };
 std::string at_day(int count) { return " -attime " + std::to_string(to_unix_ms(day(count)) / 1000); }
 }  // namespace
@@ -34,7 +38,8 @@ TEST_CASE_METHOD(Fixture, "the openssl program accepts a device certificate, str
   CHECK(openssl(dir, verify + at_day(40) + " leaf.pem 2>/dev/null").status != 0);
   CHECK(openssl(dir, verify + at_day(0) + " leaf.pem 2>/dev/null").status != 0);
   const std::string text = openssl(dir, "x509 -in leaf.pem -noout -text").output;
-  CHECK_THAT(text, Contains("Version: 3 (0x2)") && Contains("X509v3 Basic Constraints: critical\n                CA:FALSE") &&
+  CHECK_THAT(text, Contains("Version: 3 (0x2)") &&
+                       Contains("X509v3 Basic Constraints: critical\n                CA:FALSE") &&
                        Contains("X509v3 Key Usage: critical\n                Digital Signature\n") &&
                        Contains("TLS Web Client Authentication") && Contains("Subject Key Identifier") &&
                        Contains("Authority Key Identifier"));
@@ -53,8 +58,12 @@ TEST_CASE_METHOD(Fixture, "the CA may issue leaves and nothing below them") {
 
 TEST_CASE_METHOD(Fixture, "a server certificate carries its names and addresses") {
   const TempDir dir;
-  const Certificate leaf = issue({.common_name = "ferryd", .not_before = day(0), .not_after = day(90),
-                                  .dns_names = {"localhost", "*.example.com"}, .ip_addresses = {"127.0.0.1", "::1"}, .server = true});
+  const Certificate leaf = issue({.common_name = "ferryd",
+                                  .not_before = day(0),
+                                  .not_after = day(90),
+                                  .dns_names = {"localhost", "*.example.com"},
+                                  .ip_addresses = {"127.0.0.1", "::1"},
+                                  .server = true});
   REQUIRE(write_file_atomic(dir / "ca.pem", authority.certificate().pem()));
   REQUIRE(write_file_atomic(dir / "leaf.pem", leaf.pem()));
   const std::string verify = "verify -x509_strict -CAfile ca.pem -purpose sslserver" + at_day(1);
@@ -94,7 +103,8 @@ TEST_CASE_METHOD(Fixture, "names that could change a certificate's meaning are r
     const auto issued = authority.issue(key.public_key(), options, random);
     return !issued && issued.error().code == Errc::bad_input;
   };
-  for (const std::string& name : {std::string{}, std::string(65, 'a'), std::string("a\nb"), std::string("a\0b", 3), std::string("\xff")}) {
+  for (const std::string& name :
+       {std::string{}, std::string(65, 'a'), std::string("a\nb"), std::string("a\0b", 3), std::string("\xff")}) {
     CertificateOptions options = device();
     options.common_name = name;
     CHECK(refused(options));
@@ -162,8 +172,11 @@ TEST_CASE("a request proves possession of its key, ours to openssl and openssl's
     CHECK(parsed->common_name == "device-1");
     CHECK(parsed->key.pem() == key.public_key().pem());
   }
-  REQUIRE(openssl(dir, "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -subj /CN=theirs -outform DER -out csr "
-                       "2>/dev/null").status == 0);
+  REQUIRE(openssl(dir,
+                  "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -subj /CN=theirs -outform DER "
+                  "-out csr "
+                  "2>/dev/null")
+              .status == 0);
   CHECK(parse_csr(read_file(dir / "csr", 10'000).value()).value().common_name == "theirs");
   CHECK_FALSE(make_csr(PrivateKey::generate().value(), ""));
   CHECK_FALSE(make_csr(PrivateKey::generate().value(), std::string(65, 'n')));
@@ -186,7 +199,8 @@ TEST_CASE("every changed, cut or lengthened request is refused") {
 
 TEST_CASE("a request for a weak key is refused") {
   const TempDir dir;
-  REQUIRE(openssl(dir, "req -new -newkey rsa:1024 -nodes -keyout k -subj /CN=weak -outform DER -out csr 2>/dev/null").status == 0);
+  REQUIRE(openssl(dir, "req -new -newkey rsa:1024 -nodes -keyout k -subj /CN=weak -outform DER -out csr 2>/dev/null")
+              .status == 0);
   CHECK(parse_csr(read_file(dir / "csr", 10'000).value()).error().code == Errc::bad_input);
 }
 
@@ -209,7 +223,8 @@ TEST_CASE_METHOD(Fixture, "PKCS#7 certs-only is read by the openssl program, and
 TEST_CASE_METHOD(Fixture, "PKCS#7 that is cut, empty or something else is refused") {
   const std::string der = pkcs7_certs_only({issue(device())}).value();
   int accepted = 0;
-  for (std::size_t length = 0; length < der.size(); ++length) accepted += parse_pkcs7_certs(std::string_view(der).substr(0, length)) ? 1 : 0;
+  for (std::size_t length = 0; length < der.size(); ++length)
+    accepted += parse_pkcs7_certs(std::string_view(der).substr(0, length)) ? 1 : 0;
   CHECK(accepted == 0);
   CHECK_THAT(parse_pkcs7_certs(der + "x").error().context, Contains("after its end"));
   CHECK_FALSE(parse_pkcs7_certs(pkcs7_certs_only({}).value()));
@@ -228,7 +243,8 @@ TEST_CASE_METHOD(Fixture, "certificates in one text are all read or none") {
   CHECK_FALSE(certificate_from_der(issue(device()).der + "x"));
   CHECK_FALSE(certificate_from_der(""));
   std::string encrypted = one;  // must fail, not ask for a passphrase
-  encrypted.insert(encrypted.find('\n') + 1, "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n");
+  encrypted.insert(encrypted.find('\n') + 1,
+                   "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n");
   CHECK_FALSE(certificate_from_pem(encrypted));
 }
 

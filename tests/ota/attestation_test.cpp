@@ -102,8 +102,8 @@ TEST_CASE("a bit changed in payload, type or signature makes it untrusted") {
     auto text = changed[member].get<std::string>();
     text[10] = text[10] == 'A' ? 'B' : 'A';
     changed[member] = text;
-    check_denied(gate, changed.dump() + "\n" + gate.report_line(), "trust.attestation_missing",
-                 "test result is missing");
+    check_denied(gate, changed.dump() + "\n" + gate.report_line(), "trust.attestation_invalid",
+                 "not signed by a trusted gate key");
   }
 }
 

@@ -90,7 +90,8 @@ TEST_CASE("a blob comes whole from Ferry's own server, and the rest of it when a
   http::Server server(std::move(router), {http::Listen{}}, {}, world.log);
   REQUIRE(server.start());
   std::string url = "http://127.0.0.1:" + std::to_string(server.port()) + "/blobs/x";
-  for (std::size_t there : {std::size_t{0}, std::size_t{1}, world.blob.size() / 2, world.blob.size() - 1, world.blob.size()}) {
+  for (std::size_t there :
+       {std::size_t{0}, std::size_t{1}, world.blob.size() / 2, world.blob.size() - 1, world.blob.size()}) {
     world.put_part(world.blob.substr(0, there));
     ranges = 0;
     INFO(there << " bytes there");

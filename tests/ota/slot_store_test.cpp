@@ -5,8 +5,8 @@
 #include "tests/support/temp_dir.hpp"
 
 #include <fcntl.h>
-#include <fstream>
 #include <unistd.h>
+#include <fstream>
 
 using namespace ferry;
 using namespace ferry::ota;
@@ -39,7 +39,9 @@ Release make_release(int counter) {
   made.model = "model " + std::to_string(counter) + std::string(5000, 'm');
   made.golden = "golden " + std::to_string(counter);
   made.reference = "reference " + std::to_string(counter);
-  auto blob = [](std::string name, const std::string& bytes) { return BlobRef{std::move(name), sha256(bytes), bytes.size()}; };
+  auto blob = [](std::string name, const std::string& bytes) {
+    return BlobRef{std::move(name), sha256(bytes), bytes.size()};
+  };
   Manifest& manifest = made.manifest;
   manifest.model = "fashion-mnist";
   manifest.version = "1." + std::to_string(counter) + ".0";
@@ -215,7 +217,8 @@ TEST_CASE("an install without one of its blobs leaves nothing that could pass fo
   }
 }
 
-TEST_CASE("with both copies lost the verified slot with the highest counter becomes active, and nothing is a fallback") {
+TEST_CASE(
+    "with both copies lost the verified slot with the highest counter becomes active, and nothing is a fallback") {
   World world;
   auto store = world.store();
   SlotState state = *store.open();
@@ -296,6 +299,7 @@ TEST_CASE("more than is free is refused before anything is written") {
 
 TEST_CASE("models on disk are listed by valid names only") {
   World world;
-  for (const char* name : {"b-model", "a-model", "Bad Name", "..x"}) REQUIRE(make_directories(world.directory / "models" / name));
+  for (const char* name : {"b-model", "a-model", "Bad Name", "..x"})
+    REQUIRE(make_directories(world.directory / "models" / name));
   CHECK(*models_on_disk(world.directory.path()) == std::vector<std::string>{"a-model", "b-model"});
 }

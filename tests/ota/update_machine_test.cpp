@@ -80,7 +80,7 @@ SlotState with(UpdateState update) {
 
 struct NamedState {
   std::string node;
-  std::string condition;   // what is special about this example of the node
+  std::string condition;  // what is special about this example of the node
   SlotState state;
 };
 
@@ -180,13 +180,17 @@ std::string diagram() {
     }
   }
   return "# The device's update machine\n\n"
-         "Written by `tests/ota/update_machine_test.cpp` from the code (`FERRY_WRITE_DOCS=1 test_ota` renews it); the test fails when it "
-         "differs.\nprove, shadow and probation are stages of the state `trial`. A pair that is not in the table stays and does "
+         "Written by `tests/ota/update_machine_test.cpp` from the code (`FERRY_WRITE_DOCS=1 test_ota` renews it); the "
+         "test fails when it "
+         "differs.\nprove, shadow and probation are stages of the state `trial`. A pair that is not in the table stays "
+         "and does "
          "nothing.\n\n```mermaid\nstateDiagram-v2\n  [*] --> idle\n" +
          edges + "```\n\n| state | event | next | what is done |\n| --- | --- | --- | --- |\n" + rows;
 }
 
-Path diagram_path() { return Path(__FILE__).parent_path().parent_path().parent_path() / "docs/state-machines/update.md"; }
+Path diagram_path() {
+  return Path(__FILE__).parent_path().parent_path().parent_path() / "docs/state-machines/update.md";
+}
 
 }  // namespace
 
@@ -219,7 +223,8 @@ TEST_CASE("the straight way: assigned, downloaded, proved, shadowed, probation p
   std::vector<std::string> told;
   auto feed = [&](const Event& event) {
     auto next = step(state, event);
-    if (next.state.report.number != state.report.number) told.push_back(std::string(to_string(next.state.report.state)));
+    if (next.state.report.number != state.report.number)
+      told.push_back(std::string(to_string(next.state.report.state)));
     state = next.state;
     return next.commands.empty() ? std::string("nothing") : std::string(name_of(next.commands[0]));
   };
@@ -290,13 +295,22 @@ TEST_CASE("random lives: a rejected release is never active nor fallback, active
     for (int moment = 0; moment < 400; ++moment) {
       at += pick(50'000);
       auto slot = pick(2) == 0 ? SlotName::a : SlotName::b;
-      const Event events[] = {Assigned{release(1 + pick(8), pick(2) == 0 ? "ro-1" : "ro-2"), at}, FloorSeen{pick(200) == 0 ? 3 : 1},
-                              InstallBegan{slot}, Downloaded{slot, "fp32", "", at},
+      const Event events[] = {Assigned{release(1 + pick(8), pick(2) == 0 ? "ro-1" : "ro-2"), at},
+                              FloorSeen{pick(200) == 0 ? 3 : 1},
+                              InstallBegan{slot},
+                              Downloaded{slot, "fp32", "", at},
                               Downloaded{state.inactive(), "fp32", "", at},
-                              DownloadFailed{"download.failed", "", pick(2) == 0, at}, Refused{"trust.metadata", "", at},
-                              TrialBegan{at}, Proved{}, Shadowed{}, ProbationPassed{at},
-                              TrialFailed{pick(2) == 0 ? "trial.crash" : "install.io", "", at}, Ticked{at}, RolledBack{at},
-                              Restarted{at}, SlotDamaged{slot, "", at}};
+                              DownloadFailed{"download.failed", "", pick(2) == 0, at},
+                              Refused{"trust.metadata", "", at},
+                              TrialBegan{at},
+                              Proved{},
+                              Shadowed{},
+                              ProbationPassed{at},
+                              TrialFailed{pick(2) == 0 ? "trial.crash" : "install.io", "", at},
+                              Ticked{at},
+                              RolledBack{at},
+                              Restarted{at},
+                              SlotDamaged{slot, "", at}};
       const Event& event = events[pick(60) == 0 ? 15 : pick(15)];
       Step next = step(state, event);
       INFO("life " << life << " moment " << moment << " event " << name_of(event));

@@ -2,9 +2,9 @@
 #include "runtime/engine.hpp"
 #include "tests/runtime/onnx_builder.hpp"
 
+#include <zlib.h>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
-#include <zlib.h>
 
 using namespace ferry;
 using namespace ferry::runtime;
@@ -12,7 +12,7 @@ using namespace ferry::runtime;
 namespace {
 
 const Path models = Path(FERRY_SOURCE_DIR) / "examples/fashion-mnist/models";
-const Path data_set = "/usr/share/datasets/fashion-mnist";   // Debian package dataset-fashion-mnist
+const Path data_set = "/usr/share/datasets/fashion-mnist";  // Debian package dataset-fashion-mnist
 constexpr std::size_t pixels = 28 * 28;
 
 // An IDX file without its header (16 bytes for images, 8 for labels).

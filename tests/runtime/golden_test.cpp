@@ -91,7 +91,7 @@ TEST_CASE("outputs agree within the tolerance, element by element") {
 
 TEST_CASE("the class must agree only where CI was surer than the tolerance can blur") {
   auto close = sample(0, {1.0F, 1.1F, 0.0F});
-  CHECK(verdict(close, {1.15F, 1.05F, 0.0F}, 0.2) == "pass");         // best two differ by 0.1 <= 0.4
+  CHECK(verdict(close, {1.15F, 1.05F, 0.0F}, 0.2) == "pass");  // best two differ by 0.1 <= 0.4
   auto sure = sample(0, {1.0F, 1.5F, 0.0F});
   CHECK(verdict(sure, {1.125F, 1.375F, 0.0F}, 0.2) == "pass");
   // With |difference| <= tolerance a sure class cannot flip in one row: the rule is what catches several rows mixed up.
@@ -105,7 +105,8 @@ TEST_CASE("a missing, an extra and a retyped output are each named") {
   auto expected = sample(2, {1, 2});
   auto got = expected.outputs;
   got[0].name = "scores";
-  CHECK_THAT(compare_golden(expected, got, {}).error().context, Catch::Contains("\"scores\"") && Catch::Contains("not in"));
+  CHECK_THAT(compare_golden(expected, got, {}).error().context,
+             Catch::Contains("\"scores\"") && Catch::Contains("not in"));
   CHECK_THAT(compare_golden(expected, {}, {}).error().context, Catch::Contains("\"logits\": missing"));
   got = expected.outputs;
   got[0].datatype = DataType::int32;

@@ -70,7 +70,7 @@ TEST_CASE("the hardware class buckets cores and memory downwards") {
   auto of = [](int cores, std::uint64_t memory) { return hardware_class("x86_64", "avx2", cores, memory, "cpu"); };
   CHECK(hardware_class("x86_64", "avx512vnni", 2, 25'000'000'000, "cpu") == "x86_64-avx512vnni-2c-16g-cpu");
   CHECK(of(1, gib) == "x86_64-avx2-1c-1g-cpu");
-  CHECK(of(3, 4 * gib - 200'000'000) == "x86_64-avx2-2c-4g-cpu");   // a "4 GiB" board says 3.8
+  CHECK(of(3, 4 * gib - 200'000'000) == "x86_64-avx2-2c-4g-cpu");  // a "4 GiB" board says 3.8
   CHECK(of(4, gib - 1) == "x86_64-avx2-4c-0g-cpu");
   CHECK(of(63, gib + 1) == "x86_64-avx2-32c-2g-cpu");
   CHECK(of(4096, 4096 * gib) == "x86_64-avx2-64c-128g-cpu");

@@ -11,18 +11,26 @@
 namespace ferry::test {
 
 // Element types as ONNX numbers them (TensorProto.DataType).
-enum OnnxType { onnx_float = 1, onnx_uint8 = 2, onnx_int8 = 3, onnx_int64 = 7, onnx_string = 8, onnx_bool = 9, onnx_double = 11 };
+enum OnnxType {
+  onnx_float = 1,
+  onnx_uint8 = 2,
+  onnx_int8 = 3,
+  onnx_int64 = 7,
+  onnx_string = 8,
+  onnx_bool = 9,
+  onnx_double = 11
+};
 
 struct OnnxValue {
   std::string name;
   int type = onnx_float;
-  std::vector<std::int64_t> shape;   // -1: symbolic
+  std::vector<std::int64_t> shape;  // -1: symbolic
 };
 struct OnnxNode {
   std::string op;
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
-  std::vector<std::pair<std::string, std::int64_t>> integers = {};   // attributes
+  std::vector<std::pair<std::string, std::int64_t>> integers = {};  // attributes
 };
 struct OnnxConstant {
   std::string name;
@@ -57,8 +65,10 @@ inline std::string onnx_value(const OnnxValue& value) {
   for (auto dimension : value.shape) {
     std::string dim;
     protozero::pbf_writer dim_writer(dim);
-    if (dimension < 0) dim_writer.add_string(2, "any");
-    else dim_writer.add_int64(1, dimension);
+    if (dimension < 0)
+      dim_writer.add_string(2, "any");
+    else
+      dim_writer.add_int64(1, dimension);
     shape_writer.add_message(1, dim);
   }
   std::string tensor;

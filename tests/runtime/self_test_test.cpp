@@ -72,7 +72,7 @@ TEST_CASE("latency counts neither warm-up nor the time between runs, and stops w
   REQUIRE(figures);
   CHECK(runs == plan.warm_up + plan.runs_min);
   CHECK(figures->runs == plan.runs_min);
-  CHECK(figures->p50_us == 60);    // 11 … 110
+  CHECK(figures->p50_us == 60);  // 11 … 110
   CHECK(figures->p99_us == 109);
   CHECK(figures->worst_us == 110);
   CHECK(figures->all_us.front() == 11);

@@ -13,7 +13,8 @@ TEST_CASE("every datatype has its protocol name back, and an unknown one is refu
   for (int at = 0; at <= static_cast<int>(DataType::bf16); ++at) {
     auto type = static_cast<DataType>(at);
     CHECK(*data_type_from_string(to_string(type)) == type);
-    CHECK((element_bytes(type) == 1 || element_bytes(type) == 2 || element_bytes(type) == 4 || element_bytes(type) == 8));
+    CHECK(
+        (element_bytes(type) == 1 || element_bytes(type) == 2 || element_bytes(type) == 4 || element_bytes(type) == 8));
   }
   for (const char* name : {"BYTES", "fp32", "", "FP33"}) {
     auto type = data_type_from_string(name);
@@ -99,9 +100,10 @@ TEST_CASE("tensor metadata survives JSON, and hostile JSON is refused by name") 
   CHECK(*tensor_info_from_json(to_json(info)) == info);
   for (const char* text :
        {R"({"name":"a","datatype":"FP32","shape":[-2]})", R"({"name":"a","datatype":"FP32","shape":[1.5]})",
-        R"({"name":"a","datatype":"FP32","shape":[18446744073709551615]})", R"({"name":"a","datatype":"FP32","shape":["1"]})",
-        R"({"name":"a","datatype":"FP32","shape":{}})", R"({"name":"a","datatype":"FP32"})",
-        R"({"name":"a","datatype":"FP99","shape":[]})", R"({"name":"a","shape":[]})",
+        R"({"name":"a","datatype":"FP32","shape":[18446744073709551615]})",
+        R"({"name":"a","datatype":"FP32","shape":["1"]})", R"({"name":"a","datatype":"FP32","shape":{}})",
+        R"({"name":"a","datatype":"FP32"})", R"({"name":"a","datatype":"FP99","shape":[]})",
+        R"({"name":"a","shape":[]})",
         R"({"name":"a","datatype":"FP32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]})"}) {
     auto parsed = tensor_info_from_json(Json::parse(text));
     INFO(text);

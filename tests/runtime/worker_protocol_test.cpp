@@ -12,7 +12,9 @@ using namespace ferry::runtime;
 
 namespace {
 
-std::string frame(const Json& head, const std::string& body) { return *frame_prefix_and_head(head, body.size()) + body; }
+std::string frame(const Json& head, const std::string& body) {
+  return *frame_prefix_and_head(head, body.size()) + body;
+}
 
 struct Owned {
   std::string head;
@@ -103,8 +105,8 @@ TEST_CASE("a head that is too long or not an object is refused") {
 }
 
 TEST_CASE("tensors share a body in order, and a body that does not add up is refused by name") {
-  std::vector<Tensor> tensors{{"a", DataType::fp32, {2}, "01234567"}, {"b", DataType::uint8, {0}, ""},
-                              {"c", DataType::uint8, {3}, "xyz"}};
+  std::vector<Tensor> tensors{
+      {"a", DataType::fp32, {2}, "01234567"}, {"b", DataType::uint8, {0}, ""}, {"c", DataType::uint8, {3}, "xyz"}};
   Json head{{"inputs", tensors_to_json(views_of(tensors))}};
   std::string body = "01234567xyz";
   CHECK(copies_of(*tensors_from_frame(head, "inputs", body)) == tensors);
@@ -139,5 +141,6 @@ TEST_CASE("an error crosses the socket with code, reason and message") {
   CHECK(back.reason == error.reason);
   CHECK(back.context == error.context);
   CHECK(failure_from_json(Json::parse(R"({"ok":false,"code":7,"reason":[],"message":null})")).code == Errc::internal);
-  CHECK(failure_to_json(1, Error{Errc::internal, std::string(100'000, 'x')})["message"].get<std::string>().size() == 4096);
+  CHECK(failure_to_json(1, Error{Errc::internal, std::string(100'000, 'x')})["message"].get<std::string>().size() ==
+        4096);
 }

@@ -9,14 +9,14 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <random>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 using namespace ferry;
 using namespace ferry::runtime;
@@ -111,8 +111,13 @@ class ModelFile {
   }
   ~ModelFile() { unlink(path_.c_str()); }
   Json load(std::int64_t memory_bytes_max = 0) const {
-    return Json{{"op", "load"},   {"path", path_},  {"sha256", sha256(bytes_).hex()}, {"length", bytes_.size()},
-                {"threads", 1},   {"memory_bytes_max", memory_bytes_max}, {"optimized_cache", ""}};
+    return Json{{"op", "load"},
+                {"path", path_},
+                {"sha256", sha256(bytes_).hex()},
+                {"length", bytes_.size()},
+                {"threads", 1},
+                {"memory_bytes_max", memory_bytes_max},
+                {"optimized_cache", ""}};
   }
 
  private:

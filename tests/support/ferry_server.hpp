@@ -2,9 +2,9 @@
 #pragma once
 #include "ota/attestation.hpp"
 #include "ota/manifest.hpp"
+#include "ota/repository_client.hpp"
 #include "ota/repository_writer.hpp"
 #include "ota/slot_state.hpp"
-#include "ota/repository_client.hpp"
 #include "tests/support/scripted_server.hpp"
 
 #include <nlohmann/json.hpp>
@@ -17,7 +17,8 @@ class FerryServer {
   static constexpr const char* model = "fashion-mnist";
   static constexpr const char* hardware_class = "x86_64-avx2-2c-16g-cpu";
 
-  explicit FerryServer(Instant at) : now(at), server_([this](const ScriptedRequest& request) { return answer(request); }) {
+  explicit FerryServer(Instant at)
+      : now(at), server_([this](const ScriptedRequest& request) { return answer(request); }) {
     ota::RootSpec root;
     root.expires = now + ota::root_lifetime;
     root.root = signers(keys_root);
@@ -39,10 +40,12 @@ class FerryServer {
     std::int64_t latency_p99_us = 50'000;
     std::vector<std::string> architectures = {"x86_64"};
     std::size_t model_bytes = 50'000;
-    bool forged_gate = false;   // signed by the release key instead of the gate key
+    bool forged_gate = false;  // signed by the release key instead of the gate key
   };
   // Publishes and returns what a check-in would assign.
-  ota::AssignedRelease publish(const std::string& version, std::int64_t counter) { return publish(version, counter, Options{}); }
+  ota::AssignedRelease publish(const std::string& version, std::int64_t counter) {
+    return publish(version, counter, Options{});
+  }
   ota::AssignedRelease publish(const std::string& version, std::int64_t counter, const Options& options) {
     SeededRandom random(static_cast<std::uint64_t>(counter));
     auto blob = [&](const char* name, std::string bytes) {
@@ -115,7 +118,8 @@ class FerryServer {
   // How often something below `prefix` was asked for.
   std::size_t asked(std::string_view prefix) const {
     auto all = server_.requests();
-    return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [&](const auto& request) { return request.path().starts_with(prefix); }));
+    return static_cast<std::size_t>(
+        std::count_if(all.begin(), all.end(), [&](const auto& request) { return request.path().starts_with(prefix); }));
   }
   void intercept(std::function<std::optional<ScriptedAnswer>(const ScriptedRequest&)> hook) {
     std::lock_guard lock(mutex_);
@@ -124,9 +128,9 @@ class FerryServer {
 
   Instant now;
   std::string root_bytes;
-  std::map<std::string, Digest> model_digest;   // of model.onnx, by version
-  PrivateKey keys_root = *PrivateKey::generate(), keys_targets = *PrivateKey::generate(), keys_release = *PrivateKey::generate(),
-             keys_gate = *PrivateKey::generate();
+  std::map<std::string, Digest> model_digest;  // of model.onnx, by version
+  PrivateKey keys_root = *PrivateKey::generate(), keys_targets = *PrivateKey::generate(),
+             keys_release = *PrivateKey::generate(), keys_gate = *PrivateKey::generate();
   ota::OnlineKeys keys_online{*PrivateKey::generate(), *PrivateKey::generate()};
 
  private:
@@ -136,17 +140,21 @@ class FerryServer {
   std::string attest(const std::string& manifest, const std::string& version, const Options& options) const {
     const PrivateKey& key = options.forged_gate ? keys_release : keys_gate;
     auto line = [&](std::string_view type, const Json& predicate) {
-      ota::Statement statement{.subjects = {{version, sha256(manifest)}}, .predicate_type = std::string(type), .predicate_json = predicate.dump()};
+      ota::Statement statement{.subjects = {{version, sha256(manifest)}},
+                               .predicate_type = std::string(type),
+                               .predicate_json = predicate.dump()};
       return *ota::sign_dsse(ota::in_toto_payload_type, ota::print_statement(statement), std::span(&key, 1)) + "\n";
     };
     Json checks = Json::array();
     for (const char* check : {"accuracy.top1", "latency.p99", "golden.determinism"})
       checks.push_back(std::string(check) + "@" + hardware_class + "/fp32");
     bool passed = options.gate_result == "PASSED";
-    return line(ota::test_result_predicate, {{"result", options.gate_result}, {"configuration", Json::array()},
+    return line(ota::test_result_predicate, {{"result", options.gate_result},
+                                             {"configuration", Json::array()},
                                              {"passedTests", passed ? checks : Json::array()},
                                              {"failedTests", passed ? Json::array() : checks}}) +
-           line(ota::model_gate_predicate, {{"format", "ferry.gate-report/1"}, {"verdict", passed ? "pass" : "fail"},
+           line(ota::model_gate_predicate, {{"format", "ferry.gate-report/1"},
+                                            {"verdict", passed ? "pass" : "fail"},
                                             {"finishedOn", to_rfc3339(now)}});
   }
   void put_target(const std::string& path, const std::string& bytes) {
@@ -176,8 +184,8 @@ class FerryServer {
       ScriptedAnswer blob;
       blob.status = start > 0 ? 206 : 200;
       if (start > 0)
-        blob.headers = "Content-Range: bytes " + std::to_string(start) + "-" + std::to_string(found->second.size() - 1) + "/" +
-                       std::to_string(found->second.size()) + "\r\n";
+        blob.headers = "Content-Range: bytes " + std::to_string(start) + "-" +
+                       std::to_string(found->second.size() - 1) + "/" + std::to_string(found->second.size()) + "\r\n";
       blob.body = found->second.substr(start);
       return blob;
     }
@@ -191,7 +199,7 @@ class FerryServer {
   mutable std::mutex mutex_;  // guards files_, blobs_, intercept_
   std::map<std::string, std::string> files_, blobs_;
   std::function<std::optional<ScriptedAnswer>(const ScriptedRequest&)> intercept_;
-  ScriptedServer server_;     // last: its thread ends first
+  ScriptedServer server_;  // last: its thread ends first
 };
 
 }  // namespace ferry::test

@@ -17,7 +17,7 @@
 namespace ferry::test {
 
 struct ScriptedRequest {
-  std::string head;   // request line and headers, lower case names not guaranteed
+  std::string head;  // request line and headers, lower case names not guaranteed
   std::string body;
   bool has(std::string_view text) const { return head.find(text) != std::string::npos; }
   std::string path() const {
@@ -33,10 +33,10 @@ struct ScriptedRequest {
 
 struct ScriptedAnswer {
   int status = 200;
-  std::string headers;                          // "Name: value\r\n…"; Content-Length is added
+  std::string headers;  // "Name: value\r\n…"; Content-Length is added
   std::string body;
-  std::optional<std::size_t> cut_after;         // hang up after so many bytes of the body
-  std::optional<std::size_t> claimed_length;    // another Content-Length than the body's
+  std::optional<std::size_t> cut_after;       // hang up after so many bytes of the body
+  std::optional<std::size_t> claimed_length;  // another Content-Length than the body's
 };
 
 // One connection at a time, one thread, Connection: close.
@@ -103,9 +103,10 @@ class ScriptedServer {
     return request;
   }
   static void send_answer(int fd, const ScriptedAnswer& answer) {
-    std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " Scripted\r\nConnection: close\r\nContent-Length: " +
-                       std::to_string(answer.claimed_length.value_or(answer.body.size())) + "\r\n" + answer.headers + "\r\n" +
-                       answer.body.substr(0, answer.cut_after.value_or(std::string::npos));
+    std::string text = "HTTP/1.1 " + std::to_string(answer.status) +
+                       " Scripted\r\nConnection: close\r\nContent-Length: " +
+                       std::to_string(answer.claimed_length.value_or(answer.body.size())) + "\r\n" + answer.headers +
+                       "\r\n" + answer.body.substr(0, answer.cut_after.value_or(std::string::npos));
     std::string_view rest = text;
     while (!rest.empty()) {
       ssize_t count = ::send(fd, rest.data(), rest.size(), MSG_NOSIGNAL);

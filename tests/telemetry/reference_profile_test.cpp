@@ -48,7 +48,8 @@ TEST_CASE("a damaged reference profile is refused by field") {
   };
   CHECK(with("format", "ferry.reference/2").error().code == Errc::unsupported);
   CHECK(with("classes", {-1}).error().context.find("classes") != std::string::npos);
-  CHECK(with("confidence", {{"bounds", {0.5, 0.5}}, {"counts", {1, 2, 3}}}).error().context.find("confidence.bounds") != std::string::npos);
+  CHECK(with("confidence", {{"bounds", {0.5, 0.5}}, {"counts", {1, 2, 3}}}).error().context.find("confidence.bounds") !=
+        std::string::npos);
   CHECK(with("mnlp", {{"bounds", {0.5}}, {"counts", {1}}}).error().context.find("mnlp.counts") != std::string::npos);
   CHECK_FALSE(parse_reference_profile("[]"));
   CHECK_FALSE(parse_reference_profile(good.substr(0, good.size() / 2)));

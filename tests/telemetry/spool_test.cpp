@@ -1,5 +1,5 @@
-#include "telemetry/otlp.hpp"
 #include "telemetry/spool.hpp"
+#include "telemetry/otlp.hpp"
 
 #include <random>
 #include <set>

@@ -82,7 +82,8 @@ void IoThread::adopt(Socket socket, std::shared_ptr<SSL_CTX> tls, bool refuse) {
                         boost::asio::bind_cancellation_slot(session->cancel_slot(), std::move(finished)));
   if (sweeping_) return;
   sweeping_ = true;
-  boost::asio::co_spawn(context_, sweep(), [](std::exception_ptr) {});  // ends with the last connection or with context_
+  boost::asio::co_spawn(context_, sweep(),
+                        [](std::exception_ptr) {});  // ends with the last connection or with context_
 }
 
 // Runs only while there are connections: an idle agent is never woken.

@@ -56,11 +56,11 @@ class IoThread {
 
   // On this thread only:
   void adopt(Socket socket, std::shared_ptr<SSL_CTX> tls, bool refuse);
-  void end_waiting();   // closes connections between two requests, and streams
+  void end_waiting();  // closes connections between two requests, and streams
   void cut_all();
-  std::int64_t now_ms() const { return now_ms_; }          // coarse, monotonic
-  const std::string& date() const { return date_; }        // for the Date header, coarse
-  std::span<char> scratch() { return scratch_; }           // for reading; nobody keeps anything in it over a wait
+  std::int64_t now_ms() const { return now_ms_; }    // coarse, monotonic
+  const std::string& date() const { return date_; }  // for the Date header, coarse
+  std::span<char> scratch() { return scratch_; }     // for reading; nobody keeps anything in it over a wait
 
  private:
   boost::asio::awaitable<void> sweep();

@@ -36,7 +36,8 @@ RequestParser::RequestParser(std::size_t header_bytes_max) {
 RequestParser::Fed RequestParser::feed(std::string_view bytes) {
   std::size_t consumed = 0;
   // An empty line before a request is let pass (RFC 9112 §2.2).
-  while (!got_some() && bytes.size() - consumed >= 2 && bytes.substr(consumed, 2) == "\r\n" && consumed < 4) consumed += 2;
+  while (!got_some() && bytes.size() - consumed >= 2 && bytes.substr(consumed, 2) == "\r\n" && consumed < 4)
+    consumed += 2;
   for (;;) {
     if (is_done()) return {Status::complete, consumed};
     if (is_header_done() && !body_wanted_) return {Status::header_done, consumed};
@@ -92,13 +93,11 @@ void RequestParser::on_request_impl(beast_http::verb, View method, View target, 
 
 void RequestParser::on_field_impl(beast_http::field name, View name_text, View value, ErrorCode& ec) {
   if (is_header_done() || body_wanted_) return;  // trailers are read and dropped
-  if (++fields_ > fields_max)
-    return refuse(ec, 431, "more than " + std::to_string(fields_max) + " header lines");
+  if (++fields_ > fields_max) return refuse(ec, 431, "more than " + std::to_string(fields_max) + " header lines");
   const std::string_view text = plain(value);
   if (name == beast_http::field::transfer_encoding) {
     if (version_ < 11) return refuse(ec, 400, "Transfer-Encoding is not part of HTTP/1.0");
-    if (lower_case(text) != "chunked")
-      return refuse(ec, 501, "Transfer-Encoding: only 'chunked' is understood");
+    if (lower_case(text) != "chunked") return refuse(ec, 501, "Transfer-Encoding: only 'chunked' is understood");
   }
   auto [field, added] = request.headers.try_emplace(lower_case(plain(name_text)), text);
   if (added) return;
@@ -110,8 +109,11 @@ void RequestParser::on_field_impl(beast_http::field name, View name_text, View v
     case beast_http::field::range:
     case beast_http::field::expect:
       return refuse(ec, 400, "header '" + field->first + "' is there twice");
-    case beast_http::field::cookie: field->second += "; "; break;
-    default: field->second += ", ";
+    case beast_http::field::cookie:
+      field->second += "; ";
+      break;
+    default:
+      field->second += ", ";
   }
   field->second += text;
 }
@@ -130,6 +132,8 @@ std::size_t RequestParser::on_body_impl(View piece, ErrorCode& ec) {
   return piece.size();
 }
 
-std::size_t RequestParser::on_chunk_body_impl(std::uint64_t, View piece, ErrorCode& ec) { return on_body_impl(piece, ec); }
+std::size_t RequestParser::on_chunk_body_impl(std::uint64_t, View piece, ErrorCode& ec) {
+  return on_body_impl(piece, ec);
+}
 
 }  // namespace ferry::http::internal

@@ -30,7 +30,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   bool complete() const { return is_done(); }
   bool wants_connection() const { return keep_alive(); }  // the client would like to go on using the connection
   bool http_1_0() const { return version_ == 10; }
-  std::optional<std::uint64_t> declared_bytes() const;    // Content-Length
+  std::optional<std::uint64_t> declared_bytes() const;  // Content-Length
   bool expects_continue() const;
   std::size_t body_bytes() const { return body_bytes_; }  // received so far; the caller may take request.body away
   Response failure() const;                               // the problem to answer after Status::failed

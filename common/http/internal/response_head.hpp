@@ -9,10 +9,10 @@ std::string_view reason_phrase(int status);  // "Not Found"; "Status" for one we
 
 struct HeadOptions {
   bool keep_alive = true;
-  bool http_1_0 = false;                 // says "Connection: keep-alive" where HTTP/1.1 implies it
+  bool http_1_0 = false;  // says "Connection: keep-alive" where HTTP/1.1 implies it
   bool chunked = false;
-  std::optional<std::uint64_t> length;   // Content-Length
-  std::string_view date;                 // IMF-fixdate
+  std::optional<std::uint64_t> length;  // Content-Length
+  std::string_view date;                // IMF-fixdate
 };
 // Appends the status line and headers up to and with the empty line. Control characters in a header become spaces, so a
 // handler cannot split a response. Content-Length, Transfer-Encoding, Connection and Date of `response` are ignored.

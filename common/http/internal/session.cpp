@@ -4,11 +4,11 @@
 #include "common/task.hpp"
 
 #include <arpa/inet.h>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/system/system_error.hpp>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <unistd.h>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace ferry::http::internal {
 namespace {
@@ -216,8 +216,10 @@ asio::awaitable<Session::Head> Session::read_head(RequestParser& parser) {
     }
     if (!bytes.empty()) {
       const auto fed = parser.feed(bytes);
-      if (pending_.empty()) pending_.assign(bytes.substr(fed.consumed));
-      else pending_.erase(0, fed.consumed);
+      if (pending_.empty())
+        pending_.assign(bytes.substr(fed.consumed));
+      else
+        pending_.erase(0, fed.consumed);
       if (fed.status == RequestParser::Status::failed) co_return Head::failed;
       if (fed.status != RequestParser::Status::need_more) co_return Head::complete;
     }
@@ -259,8 +261,9 @@ std::optional<Response> Session::admit(RequestParser& parser, const Route*& rout
     }
   }
   if (const auto declared = parser.declared_bytes(); declared && *declared > route->body_bytes_max)
-    return problem(413, "body_too_large", "the body has " + std::to_string(*declared) + " bytes, at most " +
-                                              std::to_string(route->body_bytes_max) + " are taken here");
+    return problem(413, "body_too_large",
+                   "the body has " + std::to_string(*declared) + " bytes, at most " +
+                       std::to_string(route->body_bytes_max) + " are taken here");
   return std::nullopt;
 }
 
@@ -351,7 +354,8 @@ asio::awaitable<Session::Outcome> Session::serve_one() {
   const Head head = co_await read_head(parser);
   if (head == Head::closed) co_return Outcome::close;
   if (head != Head::complete) {
-    Response refused = head == Head::failed ? parser.failure() : problem(408, "timeout", "the request's header did not end in time");
+    Response refused =
+        head == Head::failed ? parser.failure() : problem(408, "timeout", "the request's header did not end in time");
     exchange.keep_alive = false;
     co_await send(exchange, refused);
     if (parts_.observer) parts_.observer("unreadable", refused.status, std::chrono::nanoseconds{0});
@@ -397,7 +401,7 @@ asio::awaitable<Session::Outcome> Session::serve_one() {
   set_deadline(parts_.limits.idle_limit);
   if (pending_.empty()) pending_.shrink_to_fit();
   if (exchange.keep_alive) co_return Outcome::keep;
-  co_return body_read && pending_.empty() ? Outcome::close : Outcome::linger;
+  co_return body_read&& pending_.empty() ? Outcome::close : Outcome::linger;
 }
 
 }  // namespace ferry::http::internal

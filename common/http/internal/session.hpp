@@ -40,7 +40,8 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<bool> send(Exchange& exchange, Response& response);
   boost::asio::awaitable<bool> send_file(Exchange& exchange, Response& response);
   boost::asio::awaitable<bool> send_stream(Exchange& exchange, Response& response);
-  void compose_head(const Exchange& exchange, const Response& response, std::optional<std::uint64_t> length, bool chunked);
+  void compose_head(const Exchange& exchange, const Response& response, std::optional<std::uint64_t> length,
+                    bool chunked);
   void watch_client();  // while a stream runs: cuts the session when the client goes away
 
   boost::asio::awaitable<bool> wait_socket(IoStatus wanted);
@@ -66,7 +67,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string out_;
   std::int64_t deadline_ms_ = 0;
   Phase phase_ = Phase::waiting;
-  bool refuse_;          // one connection too many: 503
+  bool refuse_;  // one connection too many: 503
   bool expired_ = false;
   bool watching_ = false;
   bool cut_ = false;

@@ -3,12 +3,12 @@
 #include "common/http/internal/session.hpp"
 #include "common/task.hpp"
 
-#include <boost/asio/post.hpp>
-#include <charconv>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <boost/asio/post.hpp>
+#include <charconv>
 
 namespace ferry::http::internal {
 namespace {
@@ -42,7 +42,8 @@ PieceRead read_at(int fd, char* out, std::size_t size, std::uint64_t offset, int
 }
 
 // What is in the page cache is read at once; what would wait for the disk is read on the pool.
-asio::awaitable<PieceRead> read_piece(asio::thread_pool& pool, int fd, char* out, std::size_t size, std::uint64_t offset) {
+asio::awaitable<PieceRead> read_piece(asio::thread_pool& pool, int fd, char* out, std::size_t size,
+                                      std::uint64_t offset) {
   PieceRead read = read_at(fd, out, size, offset, RWF_NOWAIT);
   if (read.error == 0 && read.bytes > 0) co_return read;
   auto work = [=] { return read_at(fd, out, size, offset, 0); };
@@ -86,7 +87,8 @@ asio::awaitable<bool> Session::send(Exchange& exchange, Response& response) {
   }
   if (response.file) co_return co_await send_file(exchange, response);
   if (response.stream) co_return co_await send_stream(exchange, response);
-  std::string_view body = response.shared_body ? std::string_view(*response.shared_body) : std::string_view(response.body);
+  std::string_view body =
+      response.shared_body ? std::string_view(*response.shared_body) : std::string_view(response.body);
   compose_head(exchange, response, body.size(), false);
   if (exchange.head_only) body = {};
   if (body.size() <= joined_body_bytes_max) {

@@ -1,10 +1,10 @@
 #include "common/http/internal/socket_stream.hpp"
 
-#include <cerrno>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <sys/socket.h>
+#include <cerrno>
 
 namespace ferry::http::internal {
 
@@ -19,9 +19,12 @@ SocketStream::SocketStream(Socket socket, std::shared_ptr<SSL_CTX> context)
 
 Attempt SocketStream::tls_outcome(int returned) {
   switch (SSL_get_error(tls_.get(), returned)) {
-    case SSL_ERROR_WANT_READ: return {IoStatus::want_read};
-    case SSL_ERROR_WANT_WRITE: return {IoStatus::want_write};
-    default: return {IoStatus::closed};
+    case SSL_ERROR_WANT_READ:
+      return {IoStatus::want_read};
+    case SSL_ERROR_WANT_WRITE:
+      return {IoStatus::want_write};
+    default:
+      return {IoStatus::closed};
   }
 }
 

@@ -9,7 +9,8 @@
 
 namespace ferry::http::internal {
 
-using Socket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, boost::asio::io_context::executor_type>;
+using Socket =
+    boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, boost::asio::io_context::executor_type>;
 
 enum class IoStatus { ok, want_read, want_write, closed };
 
@@ -28,12 +29,12 @@ class SocketStream {
   Socket& socket() { return socket_; }
 
   Attempt try_handshake();
-  Attempt try_read(char* out, std::size_t size);              // closed: end of stream or failure
+  Attempt try_read(char* out, std::size_t size);  // closed: end of stream or failure
   // After want_…, the next call must begin with the same bytes.
   Attempt try_write(const char* bytes, std::size_t size);
-  Attempt try_discard(char* scratch, std::size_t size);       // raw bytes below TLS, when all has been said
-  bool has_buffered() const;                                  // bytes that no wait for the socket would announce
-  void say_goodbye();                                         // TLS close_notify and FIN; failures are ignored
+  Attempt try_discard(char* scratch, std::size_t size);  // raw bytes below TLS, when all has been said
+  bool has_buffered() const;                             // bytes that no wait for the socket would announce
+  void say_goodbye();                                    // TLS close_notify and FIN; failures are ignored
 
  private:
   Attempt tls_outcome(int returned);

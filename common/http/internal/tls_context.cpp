@@ -2,11 +2,11 @@
 
 #include "common/x509.hpp"
 
-#include <cerrno>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <sys/socket.h>
+#include <cerrno>
 
 namespace ferry::http::internal {
 namespace {
@@ -128,7 +128,7 @@ Result<TlsContext> make_tls_context(const TlsServerConfig& config) {
   SSL_CTX_set_ciphersuites(raw, cipher_suites);
   SSL_CTX_set_options(raw, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_read_ahead(raw, 1);  // one recv for a record's header and body
+  SSL_CTX_set_read_ahead(raw, 1);                           // one recv for a record's header and body
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);  // tickets need no memory here
   SSL_CTX_set_num_tickets(raw, tickets_per_handshake);
   SSL_CTX_set_timeout(raw, session_seconds_max);

@@ -6,12 +6,12 @@
 #include "common/x509.hpp"
 
 #include <arpa/inet.h>
-#include <catch2/catch.hpp>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 namespace ferry::http::test {
 
@@ -53,7 +53,8 @@ class Pki {
  public:
   explicit Pki(std::string_view name = "test CA")
       : now_(clock_.now()),
-        authority_(need(CertificateAuthority::create(name, now_ - std::chrono::hours{48}, now_ + std::chrono::hours{48}, random_))) {}
+        authority_(need(CertificateAuthority::create(name, now_ - std::chrono::hours{48}, now_ + std::chrono::hours{48},
+                                                     random_))) {}
 
   Identity issue(const std::string& name, bool server, Duration starts = -std::chrono::hours{1},
                  Duration ends = std::chrono::hours{1}) {
@@ -100,7 +101,8 @@ class Pki {
 // A server with the routes a test adds, started on first use of port().
 class Served {
  public:
-  explicit Served(Router router, std::optional<TlsServerConfig> tls = {}, ServerLimits limits = {}, Observer observer = {})
+  explicit Served(Router router, std::optional<TlsServerConfig> tls = {}, ServerLimits limits = {},
+                  Observer observer = {})
       : log_(clock_, STDERR_FILENO, LogFormat::text, LogLevel::error), tls_(tls.has_value()) {
     Listen listen;
     listen.tls = std::move(tls);

@@ -33,10 +33,10 @@ TEST_CASE("a problem is RFC 9457 JSON with a code") {
 }
 
 TEST_CASE("every error code has the status of the contract") {
-  const std::map<Errc, int> expected{{Errc::bad_input, 400},     {Errc::denied, 403},      {Errc::not_found, 404},
-                                     {Errc::conflict, 409},      {Errc::bad_signature, 422}, {Errc::gate_failed, 422},
-                                     {Errc::unavailable, 503},   {Errc::no_space, 507},    {Errc::io, 500},
-                                     {Errc::internal, 500},      {Errc::timeout, 500}};
+  const std::map<Errc, int> expected{{Errc::bad_input, 400},   {Errc::denied, 403},        {Errc::not_found, 404},
+                                     {Errc::conflict, 409},    {Errc::bad_signature, 422}, {Errc::gate_failed, 422},
+                                     {Errc::unavailable, 503}, {Errc::no_space, 507},      {Errc::io, 500},
+                                     {Errc::internal, 500},    {Errc::timeout, 500}};
   for (const auto& [code, status] : expected) {
     const Response response = problem(Error{code, "why"});
     CHECK(response.status == status);

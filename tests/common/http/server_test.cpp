@@ -3,8 +3,8 @@
 
 #include "common/task.hpp"
 
-#include <fstream>
 #include <sys/stat.h>
+#include <fstream>
 
 using namespace ferry;
 using namespace ferry::http;

@@ -1,8 +1,8 @@
 // Who may talk to a TLS listener, and as whom: real handshakes on loopback.
 #include "tests/common/http/http_fixture.hpp"
 
-#include <nlohmann/json.hpp>
 #include <openssl/ssl.h>
+#include <nlohmann/json.hpp>
 
 using namespace ferry;
 using namespace ferry::http;
@@ -51,7 +51,8 @@ struct RawTls {
       const std::string text = "GET /who HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
       SSL_write(ssl, text.data(), static_cast<int>(text.size()));
       char buffer[4096];
-      for (int got = 0; (got = SSL_read(ssl, buffer, sizeof buffer)) > 0;) answer.append(buffer, static_cast<std::size_t>(got));
+      for (int got = 0; (got = SSL_read(ssl, buffer, sizeof buffer)) > 0;)
+        answer.append(buffer, static_cast<std::size_t>(got));
       SSL_SESSION_free(session);
       session = SSL_get1_session(ssl);
     }
@@ -129,7 +130,8 @@ TEST_CASE("a client refuses a server that it has no reason to trust") {
   {
     Served served(who(), pki.server_config());
     HttpRequest request;
-    request.url = "https://localhost:" + std::to_string(served.server->port()) + "/who";  // the certificate says 127.0.0.1
+    request.url =
+        "https://localhost:" + std::to_string(served.server->port()) + "/who";  // the certificate says 127.0.0.1
     const auto answer = make_http_client(pki.client_config())->send(request);
     REQUIRE(!answer);
     CHECK(answer.error().code == Errc::bad_signature);

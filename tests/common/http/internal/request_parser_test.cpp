@@ -132,8 +132,9 @@ TEST_CASE("an empty line before a request is let pass, more are not") {
 TEST_CASE("who wants the connection to stay") {
   const auto stays = [](std::string_view version, std::string_view header) {
     RequestParser parser(header_bytes_max);
-    REQUIRE(parser.feed("GET / HTTP/" + std::string(version) + "\r\nHost: h\r\n" + std::string(header) + "\r\n").status ==
-            Status::complete);
+    REQUIRE(
+        parser.feed("GET / HTTP/" + std::string(version) + "\r\nHost: h\r\n" + std::string(header) + "\r\n").status ==
+        Status::complete);
     return parser.wants_connection();
   };
   CHECK(stays("1.1", ""));

@@ -9,7 +9,11 @@ using namespace ferry::http::internal;
 TEST_CASE("a head carries the handler's headers and the server's own") {
   Response response;
   response.status = 201;
-  response.headers = {{"Location", "/a"}, {"content-length", "99"}, {"Transfer-encoding", "gzip"}, {"DATE", "never"}, {"Connection", "x"}};
+  response.headers = {{"Location", "/a"},
+                      {"content-length", "99"},
+                      {"Transfer-encoding", "gzip"},
+                      {"DATE", "never"},
+                      {"Connection", "x"}};
   HeadOptions options;
   options.length = 5;
   options.date = "D";
@@ -34,6 +38,4 @@ TEST_CASE("a header value cannot split the response") {
   CHECK(out.find("X Y: c\r\n") != out.npos);
 }
 
-TEST_CASE("dates are IMF-fixdate") {
-  CHECK(http_date(from_unix_ms(784111777'000)) == "Sun, 06 Nov 1994 08:49:37 GMT");
-}
+TEST_CASE("dates are IMF-fixdate") { CHECK(http_date(from_unix_ms(784111777'000)) == "Sun, 06 Nov 1994 08:49:37 GMT"); }

@@ -4,10 +4,10 @@
 #include "common/task.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <sys/stat.h>
 
 using namespace ferry;
 using namespace ferry::http;
@@ -149,8 +149,9 @@ TEST_CASE("what is not there, not offered or not understood has its own problem"
   CHECK(response.body.empty());
   request = served.get("/a/../hello");
   CHECK(need(client->send(request)).status == 400);
-  for (const std::string bad : {"GET /hello HTTP/1.1\r\n\r\n", "\r\n\r\n\r\n\r\n", "GET /hello HTTP/3.0\r\nHost: h\r\n\r\n",
-                                "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
+  for (const std::string bad :
+       {"GET /hello HTTP/1.1\r\n\r\n", "\r\n\r\n\r\n\r\n", "GET /hello HTTP/3.0\r\nHost: h\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
     INFO(bad);
     RawSocket socket(served.server->port());
     socket.say(bad);
@@ -344,7 +345,9 @@ TEST_CASE("files arrive whole and in part, fast and capped") {
   const std::string content = pattern(3'000'000);
   need(write_file_atomic(path, content));
   Router router;
-  router.add(quick("GET", "/blob", [&](const Request& request) { return file_response(request, path, "v1", "application/octet-stream"); }));
+  router.add(quick("GET", "/blob", [&](const Request& request) {
+    return file_response(request, path, "v1", "application/octet-stream");
+  }));
   router.add(quick("GET", "/capped", [&](const Request& request) {
     return file_response(request, path, "v1", "application/octet-stream", 4'000'000);
   }));

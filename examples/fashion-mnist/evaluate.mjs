@@ -1,0 +1,119 @@
+// Measures the ONNX files as written, in ONNX Runtime: correct answers on the 10,000 test images, clean and in haze,
+// and the latency of single images on one thread. Writes models/accuracy.json; latencies are only printed.
+//
+//   node evaluate.mjs <folder with node_modules/onnxruntime-node>
+//   node evaluate.mjs <folder> --probe models/1.3.0/fp32.onnx     one clean and one hazy image, with peak memory
+
+import { execFileSync } from "node:child_process";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+import { gunzipSync } from "node:zlib";
+
+const DATA = "/usr/share/datasets/fashion-mnist";
+const HERE = import.meta.dirname;
+const MODELS = join(HERE, "models");
+const VARIANTS = ["fp32", "int8"];
+const SIDE = 28;
+const PIXELS = SIDE * SIDE;
+const CLASSES = 10;
+const BATCH = 500;
+const WARM_UP = 200;
+const TIMED = 2000;
+
+function read(name, header) {
+  return gunzipSync(readFileSync(join(DATA, name))).subarray(header);
+}
+
+// field.py holds the only copy of the formula; ask it for all 256 values.
+function hazeTable() {
+  const program = "import sys, field; sys.stdout.buffer.write(field.to_field(bytes(range(256))))";
+  return execFileSync("/usr/bin/python3", ["-B", "-c", program], { cwd: HERE });
+}
+
+function toTensor(ort, pixels) {
+  const values = Float32Array.from(pixels, (pixel) => pixel / 255);
+  return new ort.Tensor("float32", values, [pixels.length / PIXELS, 1, SIDE, SIDE]);
+}
+
+async function open(ort, path) {
+  return ort.InferenceSession.create(path, { intraOpNumThreads: 1, interOpNumThreads: 1 });
+}
+
+function largest(values) {
+  return values.indexOf(Math.max(...values));
+}
+
+async function countCorrect(ort, session, images, labels) {
+  let correct = 0;
+  for (let first = 0; first < labels.length; first += BATCH) {
+    const batch = images.subarray(first * PIXELS, (first + BATCH) * PIXELS);
+    const { logits } = await session.run({ image: toTensor(ort, batch) });
+    for (let row = 0; row * CLASSES < logits.data.length; row++) {
+      const answer = largest(logits.data.subarray(row * CLASSES, (row + 1) * CLASSES));
+      correct += answer === labels[first + row] ? 1 : 0;
+    }
+  }
+  return correct;
+}
+
+async function medianMicroseconds(ort, session, images) {
+  const times = [];
+  for (let run = 0; run < WARM_UP + TIMED; run++) {
+    const image = toTensor(ort, images.subarray(run * PIXELS, (run + 1) * PIXELS));
+    const start = process.hrtime.bigint();
+    await session.run({ image });
+    times.push(Number(process.hrtime.bigint() - start) / 1000);
+  }
+  return times.slice(WARM_UP).sort((a, b) => a - b)[TIMED / 2];
+}
+
+async function measureAll(ort, clean, field, labels) {
+  const accuracy = { images: labels.length, releases: {} };
+  const folders = readdirSync(MODELS, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  for (const version of folders.map((entry) => entry.name).sort()) {
+    accuracy.releases[version] = {};
+    for (const variant of VARIANTS) {
+      const session = await open(ort, join(MODELS, version, `${variant}.onnx`));
+      const latency = await medianMicroseconds(ort, session, clean);
+      const correct = {
+        clean: await countCorrect(ort, session, clean, labels),
+        field: await countCorrect(ort, session, field, labels),
+      };
+      accuracy.releases[version][variant] = correct;
+      const line = `clean ${correct.clean}, field ${correct.field}, p50 ${latency.toFixed(0)} us`;
+      console.log(`${version} ${variant}: ${line}`);
+      await session.release();
+    }
+  }
+  writeFileSync(join(MODELS, "accuracy.json"), JSON.stringify(accuracy, null, 2) + "\n");
+}
+
+async function probe(ort, path, clean, field) {
+  const session = await open(ort, path);
+  for (const [name, images] of [["clean", clean], ["field", field]]) {
+    const { logits } = await session.run({ image: toTensor(ort, images.subarray(0, PIXELS)) });
+    const peak = Math.round(process.resourceUsage().maxRSS / 1024);
+    console.log(`${name}: class ${largest(logits.data)}, peak memory ${peak} MiB`);
+  }
+}
+
+async function main() {
+  const [folder, option, path] = process.argv.slice(2);
+  if (folder === undefined || (option !== undefined && (option !== "--probe" || path === undefined))) {
+    console.error("usage: node evaluate.mjs <folder with node_modules/onnxruntime-node> [--probe <file.onnx>]");
+    process.exit(2);
+  }
+  const ort = createRequire(join(resolve(folder), "package.json"))("onnxruntime-node");
+  const labels = read("t10k-labels-idx1-ubyte.gz", 8);
+  const clean = read("t10k-images-idx3-ubyte.gz", 16);
+  const table = hazeTable();
+  const field = clean.map((pixel) => table[pixel]);
+  if (option === "--probe") {
+    await probe(ort, path, clean, field);
+  } else {
+    await measureAll(ort, clean, field, labels);
+  }
+}
+
+await main();

@@ -1,0 +1,83 @@
+// Composes ferry.assignment/1.
+#include "server/fleet/assignments.hpp"
+
+namespace ferry::server {
+namespace {
+
+constexpr double poll_jitter_share = 0.1;
+
+Json entry_of(const Rollout& rollout, bool by_rollout) {
+  const RolloutPlan& plan = rollout.plan;
+  return Json{{"model", plan.model},
+              {"version", plan.version},
+              {"target", plan.target},
+              {"sha256", plan.manifest_sha256.hex()},
+              {"length", plan.manifest_length},
+              {"counter", plan.counter},
+              {"rollout", by_rollout ? plan.id : ""},
+              {"arm", by_rollout ? "canary" : "none"},
+              {"phase", by_rollout ? rollout.head.phase : 0},
+              {"policy", ota::to_json(plan.policy.trial)}};
+}
+
+}  // namespace
+
+double poll_after_s(const std::string& device, std::int64_t interval_s) {
+  const double share = static_cast<double>(rank_of("poll", device) >> 11) * 0x1p-53;
+  const double seconds = static_cast<double>(interval_s) * (1 - poll_jitter_share * share);
+  return std::max(0.1, static_cast<double>(static_cast<std::int64_t>(seconds * 1000)) / 1000);
+}
+
+CachedAssignment Assignments::compose(const Device& device) const {
+  CachedAssignment answer;
+  Json models = Json::array();
+  const auto facts = device.facts();
+  controller_.read([&](const std::map<std::string, ModelRollouts>& by_model) {
+    for (const auto& [model, rollouts] : by_model) {
+      const auto choice = assignment_for(device.id, facts->labels, device.running(model), rollouts);
+      if (!choice) continue;
+      models.push_back(entry_of(*choice->rollout, choice->by_rollout));
+      if (choice->to_be_noted) answer.offers.push_back(choice->rollout->plan.id);
+    }
+  });
+  auto body = std::make_shared<const std::string>(dump_json(Json{{"format", "ferry.assignment/1"},
+                                                                 {"device", device.id},
+                                                                 {"models", std::move(models)},
+                                                                 {"telemetry_interval_s", telemetry_interval_s_}}));
+  answer.etag = "\"" + sha256(*body).hex().substr(0, 32) + "\"";
+  answer.body = std::move(body);
+  return answer;
+}
+
+std::shared_ptr<const CachedAssignment> Assignments::current(Device& device) {
+  // Read before composing: a change in between makes the answer stale at once, never fresh by mistake.
+  const std::uint64_t generation = controller_.generation();
+  const std::uint64_t version = device.version;
+  auto cached = device.cached.load();
+  if (!cached || cached->generation != generation || cached->version != version) {
+    CachedAssignment fresh = compose(device);
+    fresh.generation = generation;
+    fresh.version = version;
+    cached = std::make_shared<const CachedAssignment>(std::move(fresh));
+    device.cached.store(cached);
+  }
+  for (const std::string& rollout : cached->offers) controller_.note_offer(rollout, device.id);
+  return cached;
+}
+
+std::vector<AssignedModel> Assignments::assigned(const Device& device) const {
+  std::vector<AssignedModel> list;
+  if (device.revoked) return list;
+  const auto facts = device.facts();
+  controller_.read([&](const std::map<std::string, ModelRollouts>& by_model) {
+    for (const auto& [model, rollouts] : by_model) {
+      const auto choice = assignment_for(device.id, facts->labels, device.running(model), rollouts);
+      if (choice)
+        list.push_back({model, choice->rollout->plan.version, choice->by_rollout ? choice->rollout->plan.id : "",
+                        choice->by_rollout ? "canary" : "none"});
+    }
+  });
+  return list;
+}
+
+}  // namespace ferry::server

@@ -1,0 +1,129 @@
+// A rollout as a value: its plan (what a person asked for) and its progress (what happened).
+#pragma once
+#include "common/crypto.hpp"
+#include "common/json.hpp"
+#include "ota/slot_state.hpp"
+#include "server/rollout/selector.hpp"
+
+#include <array>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ferry::server {
+
+inline constexpr std::size_t phases_max = 20;
+inline constexpr std::int64_t soak_s_max = 30 * 86'400;
+inline constexpr std::int64_t device_timeout_s_max = 30 * 86'400;
+inline constexpr std::int64_t failures_max_max = 1'000'000;
+inline constexpr std::size_t rollout_name_bytes_max = 200;
+inline constexpr std::string_view reason_device_timeout = "device.timeout";
+inline constexpr std::string_view reason_rollout_failures = "rollout.failures";
+inline constexpr std::string_view reason_operator_abort = "operator.abort";
+
+struct Phase {
+  std::int64_t percent = 100;
+  std::int64_t soak_s = 0;
+  bool operator==(const Phase&) const = default;
+};
+
+struct RolloutPolicy {
+  std::vector<Phase> phases = {Phase{}};
+  std::int64_t failures_max = 0;
+  std::int64_t device_timeout_s = 900;
+  ota::TrialPolicy trial;
+  bool operator==(const RolloutPolicy&) const = default;
+};
+// `value` may be null: all defaults. bad_input names the field; unknown members are refused.
+Result<RolloutPolicy> parse_rollout_policy(const Json& value);
+Json to_json(const RolloutPolicy& policy);
+
+enum class RolloutStatus { running, paused, done, failed, aborted };
+std::string_view to_string(RolloutStatus status);
+Result<RolloutStatus> parse_rollout_status(std::string_view text);
+inline bool is_terminal(RolloutStatus status) {
+  return status != RolloutStatus::running && status != RolloutStatus::paused;
+}
+
+// Where one device is in one rollout. `waiting` is never stored: it is the absence of an entry.
+enum class Progress {
+  waiting,
+  offered,
+  downloading,
+  staged,
+  trial,
+  committed,
+  rolled_back,
+  rejected,
+  failed,
+  refused,
+  timed_out
+};
+inline constexpr std::size_t progress_count = 11;
+std::string_view to_string(Progress progress);
+Result<Progress> parse_progress(std::string_view text);
+inline bool on_the_way(Progress p) { return p >= Progress::offered && p <= Progress::trial; }
+inline bool counts_as_failed(Progress p) { return p >= Progress::rolled_back; }
+
+struct DeviceProgress {
+  Progress state = Progress::waiting;
+  std::int64_t offered_ms = 0;
+  std::int64_t since_ms = 0;  // of this state
+  std::string reason;
+  bool operator==(const DeviceProgress&) const = default;
+};
+
+// What never changes after creation.
+struct RolloutPlan {
+  std::string id;
+  std::string name;
+  std::string model;
+  std::string version;
+  std::string target;  // target path of the manifest
+  Digest manifest_sha256;
+  std::uint64_t manifest_length = 0;
+  std::int64_t counter = 0;
+  std::string from_version;  // current release when it was created; "" without one
+  Selector selector;
+  RolloutPolicy policy;
+  std::string salt;
+  std::int64_t created_ms = 0;
+  std::string created_by;
+};
+
+// What a step may change, beside devices.
+struct RolloutHead {
+  RolloutStatus status = RolloutStatus::running;
+  std::string reason;
+  std::int64_t revision = 1;  // of status and phase: what If-Match compares
+  std::size_t phase = 0;
+  std::int64_t phase_started_ms = 0;
+  std::int64_t soak_until_ms = 0;  // 0: not soaking
+  std::uint64_t threshold = 0;     // devices of rank <= threshold are in the phase, once `sized`
+  bool sized = false;
+  std::int64_t ended_ms = 0;
+  bool operator==(const RolloutHead&) const = default;
+};
+
+struct Rollout {
+  RolloutPlan plan;
+  RolloutHead head;
+  std::map<std::string, DeviceProgress, std::less<>> devices;  // those that were offered it or reported on it
+  std::array<std::int64_t, progress_count> counts{};           // of `devices` by state; kept by apply()
+
+  Progress progress_of(std::string_view device) const;
+  std::int64_t count(Progress state) const { return counts[static_cast<std::size_t>(state)]; }
+  std::int64_t failures() const;
+  std::int64_t moving() const;  // offered … trial
+};
+
+// Head and plan as stored; the selector and policy in their wire forms.
+Json to_json(const RolloutPlan& plan);
+Result<RolloutPlan> rollout_plan_from_json(const Json& value);
+Json to_json(const RolloutHead& head);
+Result<RolloutHead> rollout_head_from_json(const Json& value);
+
+// The place of a device in a rollout: uniform over 64 bits, different for each salt, the same for ever.
+std::uint64_t rank_of(std::string_view salt, std::string_view device);
+
+}  // namespace ferry::server
