@@ -62,8 +62,8 @@ struct [[nodiscard]] Result : boost::system::result<T, Error> {
 #define TRY(declaration, ...) FERRY_TRY_BIND(return, FERRY_CONCAT(try_result_, __COUNTER__), declaration, __VA_ARGS__)
 #define CO_TRY(declaration, ...) \
   FERRY_TRY_BIND(co_return, FERRY_CONCAT(try_result_, __COUNTER__), declaration, __VA_ARGS__)
-// For Result<void>: returns the error, or goes on.
-#define TRY_VOID(...) \
-  if (auto try_void = (__VA_ARGS__); !try_void) return std::move(try_void).error()
-#define CO_TRY_VOID(...) \
-  if (auto try_void = (__VA_ARGS__); !try_void) co_return std::move(try_void).error()
+// For Result<void>: returns the error, or goes on. Named apart, so that one may stand inside another's lambda.
+#define FERRY_TRY_VOID(keyword, result, ...) \
+  if (auto result = (__VA_ARGS__); !result) keyword std::move(result).error()
+#define TRY_VOID(...) FERRY_TRY_VOID(return, FERRY_CONCAT(try_void_, __COUNTER__), __VA_ARGS__)
+#define CO_TRY_VOID(...) FERRY_TRY_VOID(co_return, FERRY_CONCAT(try_void_, __COUNTER__), __VA_ARGS__)

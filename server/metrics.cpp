@@ -7,7 +7,7 @@ namespace ferry::server {
 namespace {
 
 // Routes come from our own table, but a label value must never break the line.
-std::string quoted(std::string_view text) {
+std::string label_value(std::string_view text) {
   std::string out;
   for (char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -40,20 +40,21 @@ std::string Metrics::print() const {
   std::string text = "# TYPE ferry_http_requests_total counter\n";
   for (const auto& [name, route] : routes_)
     for (const auto& [status, count] : route.by_status)
-      text += fmt::format("ferry_http_requests_total{{route=\"{}\",code=\"{}\"}} {}\n", quoted(name), status, count);
+      text +=
+          fmt::format("ferry_http_requests_total{{route=\"{}\",code=\"{}\"}} {}\n", label_value(name), status, count);
   text += "# TYPE ferry_http_request_seconds histogram\n";
   for (const auto& [name, route] : routes_) {
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < bounds_s.size(); ++i) {
       sum += route.buckets[i];
-      text += fmt::format("ferry_http_request_seconds_bucket{{route=\"{}\",le=\"{}\"}} {}\n", quoted(name), bounds_s[i],
-                          sum);
+      text += fmt::format("ferry_http_request_seconds_bucket{{route=\"{}\",le=\"{}\"}} {}\n", label_value(name),
+                          bounds_s[i], sum);
     }
     sum += route.buckets.back();
     text += fmt::format(
         "ferry_http_request_seconds_bucket{{route=\"{0}\",le=\"+Inf\"}} {1}\n"
         "ferry_http_request_seconds_sum{{route=\"{0}\"}} {2}\nferry_http_request_seconds_count{{route=\"{0}\"}} {1}\n",
-        quoted(name), sum, route.sum_s);
+        label_value(name), sum, route.sum_s);
   }
   for (const auto& [name, value] : counters_) text += fmt::format("# TYPE {0} counter\n{0} {1}\n", name, value);
   return text;
