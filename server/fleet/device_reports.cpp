@@ -24,11 +24,10 @@ struct Batch {
   std::vector<Event> events;  // by rising seq
 };
 
+// The server's own kinds (enrolled, revoked …) are not for a device to write into its timeline.
 Result<> check_kind(const std::string& kind) {
-  bool good = !kind.empty() && kind.size() <= kind_bytes_max;
-  for (char c : kind) good = good && ((c >= 'a' && c <= 'z') || c == '_');
-  if (!good) return Error{Errc::bad_input, "kind: expected update | slots | started | alarm"};
-  return {};
+  if (kind == "update" || kind == "slots" || kind == "started" || kind == "alarm") return {};
+  return Error{Errc::bad_input, "kind: found \"" + kind + "\", expected update | slots | started | alarm"};
 }
 
 // `state` of an update event; the agent's words are the rollout's.
@@ -100,25 +99,27 @@ Result<Batch> parse_batch(std::string_view body, std::int64_t now_ms) {
   return batch;
 }
 
-// A device that says it runs a release committed through a rollout has committed it, whatever event was lost.
+// The rollout by which the active release of a status entry came, and its manifest; empty when none serves.
+std::pair<std::string, std::string> active_of(const Json& model) {
+  const auto active = object_at(model, "active");
+  const auto slots = object_at(model, "slots");
+  if (!active || !slots) return {};
+  const auto slot = object_at(**slots, text_of(**active, "slot"));
+  if (!slot) return {};
+  return {text_of(**slot, "rollout"), text_of(**active, "manifest_sha256")};
+}
+
+// A device that says it runs a release committed through a rollout has committed it, whatever event was lost. Also one
+// that ran the release before and was then given it by a rollout: it has nothing else to report.
 std::vector<InboxRow> facts_of_slots(const Json& models, const DeviceFacts& before, std::int64_t now_ms) {
   std::vector<InboxRow> facts;
   for (const Json& model : models) {
-    const auto active = object_at(model, "active");
-    const auto slots = object_at(model, "slots");
-    if (!active || !slots) continue;
-    const auto slot = object_at(**slots, text_of(**active, "slot"));
-    if (!slot) continue;
-    const std::string rollout = text_of(**slot, "rollout");
-    if (rollout.empty()) continue;
-    const std::string manifest = text_of(**active, "manifest_sha256");
-    bool known = false;
-    for (const Json& old : before.models) {
-      const auto old_active = object_at(old, "active");
-      known = known || (text_of(old, "model") == text_of(model, "model") && old_active &&
-                        text_of(**old_active, "manifest_sha256") == manifest);
-    }
-    if (!known) facts.push_back(InboxRow{.rollout = rollout, .state = Progress::committed, .at_ms = now_ms});
+    const auto active = active_of(model);
+    if (active.first.empty()) continue;
+    const bool known = std::any_of(before.models.begin(), before.models.end(), [&](const Json& old) {
+      return text_of(old, "model") == text_of(model, "model") && active_of(old) == active;
+    });
+    if (!known) facts.push_back(InboxRow{.rollout = active.first, .state = Progress::committed, .at_ms = now_ms});
   }
   return facts;
 }
@@ -188,6 +189,31 @@ Result<> DeviceReports::put_profile(Device& device, std::string_view body) {
   });
   hub_.publish("devices", "changed", device.id);
   hub_.publish("device:" + device.id, "changed", device.id);
+  return {};
+}
+
+Result<> DeviceReports::set_labels(Device& device, const Json& changes, const std::string& by) {
+  std::lock_guard lock(locks_[std::hash<std::string>{}(device.id) % reports_locks]);
+  Labels labels = device.facts()->labels;
+  for (const auto& [key, value] : changes.items()) {
+    if (value.is_null()) {
+      labels.erase(key);
+      continue;
+    }
+    if (!value.is_string()) return Error{Errc::bad_input, "labels: " + key.substr(0, 80) + ": expected a text or null"};
+    const std::string text = value.get<std::string>();
+    if (auto checked = check_label(key, text); !checked) return std::move(checked).error().within("labels");
+    labels[key] = text;
+  }
+  if (labels.size() > labels_per_device_max)
+    return Error{Errc::bad_input, "labels: more than " + std::to_string(labels_per_device_max)};
+  if (labels == device.facts()->labels) return {};
+  TRY_VOID(database_.transaction([&](Database&) -> Result<> {
+    TRY_VOID(store_.set_labels(device.id, dump_json(Json(labels))));
+    return note(device.id, "labelled", Json{{"labels", labels}, {"by", by}});
+  }));
+  device.change([&](DeviceFacts& facts) { facts.labels = std::move(labels); });
+  fleet_.membership_changed();
   return {};
 }
 

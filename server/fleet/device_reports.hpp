@@ -25,6 +25,8 @@ class DeviceReports {
   Result<std::int64_t> apply_events(Device& device, std::string_view body);
   // ferry.profile/1
   Result<> put_profile(Device& device, std::string_view body);
+  // Puts the given labels over the device's own; a null removes one. bad_input names the label; then nothing changes.
+  Result<> set_labels(Device& device, const Json& changes, const std::string& by);
   // A fact of the server's own for a device's timeline.
   Result<> note(const std::string& device, const std::string& kind, Json detail);
 

@@ -6,7 +6,10 @@ namespace {
 
 constexpr std::int64_t no_inbox_row = 0;
 
-Error not_there(const std::string& id) { return Error{Errc::not_found, "rollout " + id.substr(0, 80) + ": not known"}; }
+Error not_now(const Rollout& rollout) {
+  return Error{Errc::conflict, "rollout " + rollout.plan.id + " is " + std::string(to_string(rollout.head.status)) +
+                                   ", which does not allow this action"};
+}
 
 }  // namespace
 
@@ -60,7 +63,9 @@ Result<std::string> RolloutController::create(const NewRollout& wanted, const Re
   TRY(plan.selector, Selector::parse(wanted.selector));
   std::lock_guard writer(writer_);
   const std::int64_t now_ms = to_unix_ms(clock_.now());
-  for (const Rollout* other : by_model_[wanted.model]) {
+  const auto of_model = by_model_.find(wanted.model);
+  const ModelRollouts others = of_model == by_model_.end() ? ModelRollouts{} : of_model->second;
+  for (const Rollout* other : others) {
     if (!is_terminal(other->head.status))
       return Error{Errc::conflict,
                    "rollout " + other->plan.id + " of " + wanted.model + " is " +
@@ -80,8 +85,7 @@ Result<std::string> RolloutController::create(const NewRollout& wanted, const Re
   plan.salt = random_.id("salt");
   plan.created_ms = now_ms;
   // Two in one millisecond must still have an order: the newest decides what devices get.
-  for (const Rollout* other : by_model_[wanted.model])
-    plan.created_ms = std::max(plan.created_ms, other->plan.created_ms + 1);
+  for (const Rollout* other : others) plan.created_ms = std::max(plan.created_ms, other->plan.created_ms + 1);
   plan.created_by = wanted.by;
   const Decision first = begin(plan, now_ms);
   TRY_VOID(store_.insert(plan, first));
@@ -103,16 +107,17 @@ Result<> RolloutController::act(const std::string& id, const RolloutEvent& event
                                 std::optional<std::int64_t> revision) {
   std::lock_guard writer(writer_);
   Rollout* rollout = loaded(id);
-  if (!rollout) return not_there(id);
+  if (!rollout) {
+    TRY(const Rollout old, store_.load(id));  // only those that are over leave the memory
+    return not_now(old);
+  }
   if (revision && *revision != rollout->head.revision)
     return Error{Errc::conflict,
                  "If-Match: found \"" + std::to_string(*revision) + "\", the rollout is at \"" +
                      std::to_string(rollout->head.revision) + "\": read it again",
                  "precondition_failed"};
   TRY(bool changed, feed(*rollout, event, no_inbox_row));
-  if (!changed)
-    return Error{Errc::conflict, "rollout " + id + " is " + std::string(to_string(rollout->head.status)) +
-                                     ", which does not allow this action"};
+  if (!changed) return not_now(*rollout);
   return {};
 }
 
@@ -154,6 +159,7 @@ Result<bool> RolloutController::feed(Rollout& rollout, const RolloutEvent& event
     std::unique_lock lock(state_);
     apply(rollout, decision);
   }
+  if (is_terminal(rollout.head.status)) selections_.erase(rollout.plan.id);
   if (decision.assignments_changed) ++generation_;
   for (const auto& [device, progress] : decision.devices)
     if (const DevicePtr known = fleet_.find(device)) ++known->version;
@@ -185,12 +191,15 @@ Result<bool> RolloutController::take_offers() {
   for (const auto& [id, device] : offers) {
     Rollout* rollout = loaded(id);
     if (!rollout) continue;
-    TRY(bool noted, feed(*rollout, Offered{device, now_ms}, no_inbox_row));
-    changed = changed || noted;
     const DevicePtr known = fleet_.find(device);
-    // It runs the release already (an earlier rollout, a reinstalled server): there is nothing to wait for.
-    if (noted && known && known->running(rollout->plan.model) == rollout->plan.manifest_sha256)
-      TRY_VOID(feed(*rollout, Reported{device, Progress::committed, "", now_ms}, no_inbox_row));
+    const bool offered = decide(*rollout, Offered{device, now_ms}, cached_selection(*rollout)).changes(*rollout);
+    // It runs the release already (an earlier rollout, a reinstalled server): there is nothing to wait for. One step,
+    // not two: killed in between, the device would be offered what it never reports on.
+    const bool has_it = offered && known && known->running(rollout->plan.model) == rollout->plan.manifest_sha256;
+    const RolloutEvent event = has_it ? RolloutEvent(Reported{device, Progress::committed, "", now_ms})
+                                      : RolloutEvent(Offered{device, now_ms});
+    TRY(bool noted, feed(*rollout, event, no_inbox_row));
+    changed = changed || noted;
   }
   return changed;
 }

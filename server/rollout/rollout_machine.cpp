@@ -208,6 +208,11 @@ bool takes(Progress now, Progress reported) {
   return false;
 }
 
+// It had its say about the release itself. One that timed out, or could not be installed, may be asked again.
+bool refused_by_device(Progress progress) {
+  return progress == Progress::rolled_back || progress == Progress::rejected || progress == Progress::refused;
+}
+
 Decision on_reported(const Rollout& rollout, const Reported& event, const Selection& selection) {
   Turn turn(rollout, selection, event.at_ms);
   if (event.state == Progress::waiting || event.state == Progress::timed_out) return std::move(turn).finish();
@@ -338,8 +343,15 @@ bool quarantined(const Digest& manifest, const std::vector<const Rollout*>& roll
 
 std::optional<Choice> assignment_for(std::string_view device, const Labels& labels, const Digest& running_manifest,
                                      const std::vector<const Rollout*>& rollouts) {
+  std::vector<Digest> refused;  // by this device, in newer rollouts: an older one must not bring it back
   for (const Rollout* rollout : rollouts) {
+    const Digest& manifest = rollout->plan.manifest_sha256;
+    if (std::find(refused.begin(), refused.end(), manifest) != refused.end()) continue;
     const Progress progress = rollout->progress_of(device);
+    if (refused_by_device(progress)) {
+      refused.push_back(manifest);
+      continue;
+    }
     if (progress == Progress::committed) {
       return Choice{rollout, !is_terminal(rollout->head.status), false};  // what it proved it keeps
     }
@@ -354,11 +366,8 @@ std::optional<Choice> assignment_for(std::string_view device, const Labels& labe
         break;
       case RolloutStatus::done: {
         if (on_the_way(progress)) return Choice{rollout, true, false};  // promoted past it: let it end
-        const bool refused_it =
-            counts_as_failed(progress) && progress != Progress::timed_out && progress != Progress::failed;
-        if (refused_it || !rollout->plan.selector.matches(labels)) break;
-        if (running_manifest != rollout->plan.manifest_sha256 && quarantined(rollout->plan.manifest_sha256, rollouts))
-          break;
+        if (!rollout->plan.selector.matches(labels)) break;
+        if (running_manifest != manifest && quarantined(manifest, rollouts)) break;
         return Choice{rollout, false, false};
       }
       case RolloutStatus::failed:
