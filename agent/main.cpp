@@ -2,10 +2,10 @@
 #include "agent/agent.hpp"
 #include "agent/enroll.hpp"
 #include "agent/status.hpp"
+#include "common/program.hpp"
 
 #include <unistd.h>
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -14,71 +14,20 @@ namespace {
 using namespace ferry;
 using namespace ferry::agent;
 
-int exit_code(Errc code) {
-  switch (code) {
-    case Errc::bad_input:
-    case Errc::unsupported:
-      return 2;
-    case Errc::not_found:
-      return 3;
-    case Errc::denied:
-      return 4;
-    case Errc::conflict:
-      return 5;
-    case Errc::gate_failed:
-      return 6;
-    case Errc::gate_hold:
-      return 7;
-    case Errc::timeout:
-      return 9;
-    case Errc::bad_signature:
-    case Errc::expired:
-    case Errc::rollback_refused:
-      return 10;
-    case Errc::unreachable:
-    case Errc::unavailable:
-      return 11;
-    default:
-      return 1;
-  }
-}
-
-int finish(const Result<>& result) {
-  if (result) return 0;
-  std::fprintf(stderr, "error: %s\n", result.error().context.c_str());
-  if (!result.error().reason.empty()) std::fprintf(stderr, "why: %s\n", result.error().reason.c_str());
-  return exit_code(result.error().code);
-}
-
 Path own_path() {
   std::error_code error;
   Path path = std::filesystem::read_symlink("/proc/self/exe", error);
   return error ? Path("/usr/bin/ferry-agent") : path;
 }
 
-// Signals that end the agent are taken by sigwait in one thread; every other thread, started later, has them blocked.
-sigset_t block_end_signals() {
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  return ends;
-}
-
 Result<> run(const Config& config) {
-  sigset_t ends = block_end_signals();
+  EndSignals ends;
   SystemClock clock;
   SystemRandom random;
   Log log(clock, STDERR_FILENO, config.log_format, config.log_level, "agent");
   AgentPorts ports{clock, random, log,
                    [&](ServingOptions options) { return make_serving(std::move(options), clock, random, log); },
-                   [&ends] {
-                     int signal = 0;
-                     while (sigwait(&ends, &signal) != 0) {
-                     }
-                   }};
+                   [&ends] { ends.wait(); }};
   return run_agent(config, ports);
 }
 

@@ -26,6 +26,7 @@ UpdateDriver::CommandResult UpdateDriver::run_one(const ota::Prove&) {
   if (proved) {
     if (const auto* variant = release->manifest->variant(release->variant))
       latency_p99_us_max_ = variant->budget.latency_p99_us;
+    feed(ota::Ticked{now_ms()});  // a proof that came too late is none
     feed(ota::Proved{});
   } else if (proved.error().code == Errc::cancelled) {
     return sleeper_.stopped() ? CommandResult::interrupted : CommandResult::again_later;
@@ -99,13 +100,17 @@ void UpdateDriver::watch_trial() {
   if (trial->stage == ota::TrialStage::shadow) {
     judgement =
         judge_shadow(trial->release.policy, ports_.activator.shadow_report(model_), elapsed, latency_p99_us_max_);
-    if (judgement.verdict == TrialVerdict::pass) feed(ota::Shadowed{});
   } else if (trial->stage == ota::TrialStage::probation) {
     judgement = judge_probation(trial->release.policy, ports_.activator.probation_report(model_), elapsed);
-    if (judgement.verdict == TrialVerdict::pass) feed(ota::ProbationPassed{now_ms()});
   }
+  // What went wrong says more than the deadline; what went well counts only before it.
   if (judgement.verdict == TrialVerdict::fail) feed(ota::TrialFailed{judgement.reason, judgement.message, now_ms()});
   feed(ota::Ticked{now_ms()});
+  if (judgement.verdict != TrialVerdict::pass) return;
+  if (trial->stage == ota::TrialStage::shadow)
+    feed(ota::Shadowed{});
+  else
+    feed(ota::ProbationPassed{now_ms()});
 }
 
 }  // namespace ferry::agent

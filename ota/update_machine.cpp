@@ -41,13 +41,16 @@ void report_in_slot(SlotState& state, const AssignedRelease& release, ReportStat
 
 Step stay(const SlotState& state) { return {state, {}}; }
 
-// A refusal that was told already is not told again at every check-in.
+// A refusal that was told already is not told again at every check-in; nor is a rejection that this rollout has heard
+// of followed by a refusal, which would hide its reason.
 Step refuse(SlotState next, const AssignedRelease& release, std::int64_t at_ms, std::string reason,
             std::string message) {
   const Report& last = next.report;
-  bool told = last.state == ReportState::refused && last.manifest_sha256 == release.manifest_sha256 &&
-              last.rollout == release.rollout && last.reason == reason;
-  if (!told || last.number == 0)
+  bool same = last.number > 0 && last.manifest_sha256 == release.manifest_sha256 && last.rollout == release.rollout;
+  bool rejected = last.state == ReportState::rejected || last.state == ReportState::rolled_back;
+  bool told = same && ((rejected && reason == "release.rejected") ||
+                       (last.state == ReportState::refused && last.reason == reason));
+  if (!told)
     report(next, release, ReportState::refused, at_ms, std::move(reason), std::move(message));
   next.update = Idle{};
   return {std::move(next), {}};
@@ -145,7 +148,8 @@ Step download_failed(const SlotState& state, const Downloading& downloading, con
   if (event.again && downloading.attempt < downloading.release.policy.download_attempts_max) {
     auto& again = std::get<Downloading>(next.update);
     ++again.attempt;
-    return {std::move(next), {Fetch{again.release, state.inactive(), again.attempt}}};
+    Fetch fetch{again.release, state.inactive(), again.attempt};  // before `next`, which `again` lies in, is moved
+    return {std::move(next), {std::move(fetch)}};
   }
   next.update = Idle{};
   report(next, downloading.release, ReportState::failed, event.at_ms, event.reason,

@@ -28,7 +28,8 @@ struct World {
   }
   std::vector<std::int64_t> pending() {
     std::vector<std::int64_t> seqs;
-    for (const auto& event : batch()["events"]) seqs.push_back(event["seq"].get<std::int64_t>());
+    Json document = batch();
+    for (const auto& event : document["events"]) seqs.push_back(event["seq"].get<std::int64_t>());
     return seqs;
   }
 };

@@ -254,12 +254,27 @@ TEST_CASE("a refusal is told once, however often the server offers the release a
   CHECK(other_rollout.state.report.number == state.report.number + 1);
 }
 
+TEST_CASE("a rejection is not followed by a refusal to the rollout that has heard of it") {
+  SlotState state = step(base(), Assigned{release(3), now_ms}).state;
+  for (const Event& event : {Event{Downloaded{SlotName::b, "int8", "fastest", now_ms}}, Event{TrialBegan{now_ms}},
+                             Event{TrialFailed{"trial.memory", "too much", now_ms}}, Event{RolledBack{now_ms}}})
+    state = step(state, event).state;
+  REQUIRE(state.report.state == ReportState::rejected);
+  CHECK(step(state, Assigned{release(3), now_ms}).state == state);
+  auto other_rollout = step(state, Assigned{release(3, "ro-7"), now_ms}).state;
+  CHECK(other_rollout.report.state == ReportState::refused);
+  CHECK(other_rollout.report.reason == "release.rejected");
+}
+
 TEST_CASE("attempts are counted and then given up with the reason of the last") {
   SlotState state = step(base(), Assigned{release(3), now_ms}).state;
   for (int attempt = 1; attempt <= 2; ++attempt) {
     auto next = step(state, DownloadFailed{"download.digest", "bad bytes", true, now_ms});
     REQUIRE(std::holds_alternative<Downloading>(next.state.update));
     CHECK(std::get<Downloading>(next.state.update).attempt == attempt + 1);
+    REQUIRE(next.commands.size() == 1);
+    CHECK(std::get<Fetch>(next.commands[0]).release == release(3));
+    CHECK(std::get<Fetch>(next.commands[0]).attempt == attempt + 1);
     REQUIRE(next.commands.size() == 1);
     state = next.state;
   }
