@@ -28,7 +28,7 @@ packages_demo=(
 )
 
 packages_bench=(
-  nginx-light
+  nginx-light rauc dbus-daemon
 )
 
 # Not part of "all": only for people who train the sample model themselves.

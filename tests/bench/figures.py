@@ -1,0 +1,170 @@
+"""One function per figure: runs what it needs, returns ours, the reference's and the ratio, all from this run."""
+import http.client
+import json
+import ssl
+import statistics
+import subprocess
+import threading
+
+import machine
+from harness.feeder import dataset_file
+from harness.processes import require, run
+from harness.world import MODEL, read_json
+from references import Nginx, Rauc
+
+READINGS = 5
+CONNECTIONS = 64
+
+
+def spread(samples):
+    return {"median": statistics.median(samples), "min": min(samples), "max": max(samples), "samples": len(samples)}
+
+
+def figure(name, unit, ours, reference, ratio, goal, met, detail):
+    return {"figure": name, "unit": unit, "ours": ours, "reference": reference, "ratio": ratio, "goal": goal,
+            "met": met, "detail": detail}
+
+
+def program_json(arguments, limit_s):
+    out, _ = run(arguments, limit_s=limit_s)
+    return json.loads(out)
+
+
+def readings(pid):
+    """A process's memory several times over: it polls its server meanwhile."""
+    pause, taken = threading.Event(), []
+    for _ in range(READINGS):
+        pause.wait(0.3)
+        taken.append(machine.memory_kib(pid))
+    return {kind: spread([one[kind] / 1024 for one in taken]) for kind in taken[0]}
+
+
+def active_slot(device):
+    state = device.slot_state()
+    return device.data / "models" / MODEL / state["active"], state["slots"][state["active"]]
+
+
+def local_api(world, device, quick):
+    """Added latency of the local API on the Unix socket over bare ONNX Runtime."""
+    folder, slot = active_slot(device)
+    measured = program_json([world.bin / "bench_local_api", "--socket", device.data / "run" / "infer.sock",
+                             "--model", MODEL, "--model-file", folder / "model.onnx",
+                             "--runtime-library", world.runtime_library, "--images", dataset_file("t10k-images"),
+                             "--rounds", 10 if quick else 40, "--per-round", 100 if quick else 250], 120)
+    return figure("local API, added median latency", "us", measured["added_us"],
+                  {"name": f"bare ONNX Runtime, {slot['variant']}", **measured["bare_us"]},
+                  measured["api_us"]["median"] / measured["bare_us"]["median"],
+                  "added <= 150 us", measured["added_us"]["median"] <= 150, measured)
+
+
+def telemetry_upload(world, device, quick):
+    """Bytes of one window's upload; asks the agent 1,000 times in all, which the next figure counts on."""
+    folder, slot = active_slot(device)
+    status, identity = device.status(), read_json(device.data / "identity" / "device.json")
+    worker = next(pid for pid in machine.children_of(device.program.pid))
+    origin = world.folder / "origin.json"
+    origin.write_text(json.dumps({
+        "install": identity["install"], "boot": status["boot"], "agent_version": status["agent_version"],
+        "worker_memory_bytes": machine.memory_kib(worker)["rss"] * 1024,
+        "release": {"model": MODEL, "version": slot["version"], "manifest_sha256": slot["manifest_sha256"],
+                    "slot": folder.name, "rollout": slot["rollout"], "arm": slot["arm"]}}))
+    measured = program_json([world.bin / "bench_upload_size", "--socket", device.data / "run" / "infer.sock",
+                             "--release", origin, "--reference", folder / "reference.json",
+                             "--images", dataset_file("t10k-images"), "--labels", dataset_file("t10k-labels"),
+                             "--windows", 5, "--per-window", 200], 120)
+    require(measured["inferences"] == 1000, f"expected 1,000 inferences, {measured['inferences']} were made")
+    return figure("telemetry upload, 10 classes, gzip", "B", measured["upload_bytes"],
+                  {"name": "same numbers as Prometheus text, gzip", **measured["text_bytes"]},
+                  measured["upload_bytes"]["median"] / measured["text_bytes"]["median"],
+                  "<= 800 B", measured["upload_bytes"]["median"] <= 800, measured)
+
+
+def supervisor_memory(world, device, quick):
+    """PSS of the supervisor alone, after the inferences of the figures before."""
+    answered = sum(int(m["inference_count"]) for m in stats(device)["model_stats"])
+    require(answered >= 1000, f"the agent has answered {answered} inferences, expected at least 1,000")
+    ours = readings(device.program.pid)
+    workers = [machine.memory_kib(pid)["pss"] / 1024 for pid in machine.children_of(device.program.pid)]
+    rauc = Rauc(world.folder / "rauc", world.server.data / "ca" / "ca.pem")
+    try:
+        rauc.start()
+        reference, version = readings(rauc.pid()), rauc.version()
+    finally:
+        rauc.close()
+    return figure("supervisor PSS after 1,000 inferences", "MiB", ours["pss"],
+                  {"name": f"RAUC {version} service, idle", **reference["pss"]},
+                  ours["pss"]["median"] / reference["pss"]["median"], "<= 10 MiB", ours["pss"]["median"] <= 10,
+                  {"ours": ours, "reference": reference, "worker_pss": workers, "inferences": answered})
+
+
+def stats(device):
+    from harness.feeder import UnixConnection
+    connection = UnixConnection(device.data / "run" / "infer.sock")
+    try:
+        connection.request("GET", f"/v2/models/{MODEL}/stats")
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def assignment_of(world, identity):
+    """One check-in as any HTTPS client would make it: the body that nginx gets as its static file."""
+    context = ssl.create_default_context(cafile=str(world.server.run["ca_file"]))
+    context.load_cert_chain(str(identity / "certificate.pem"), str(identity / "key.pem"))
+    connection = http.client.HTTPSConnection("localhost", int(world.server.ports["device"]), context=context, timeout=10)
+    try:
+        connection.request("GET", "/device/v1/assignment")
+        answer = connection.getresponse()
+        body = answer.read()
+        require(answer.status == 200, f"check-in: {answer.status}: {body[:300]!r}")
+        require(json.loads(body)["models"], f"the assignment names no model: {body[:300]!r}")
+        return body
+    finally:
+        connection.close()
+
+
+def check_ins(world, identities, quick):
+    """Check-ins per CPU-second of ferryd beside nginx serving the same bytes from a file. Two figures: 304 and 200."""
+    ca = world.server.data / "ca"
+    body = assignment_of(world, identities[0])
+    nginx = Nginx(world.folder / "nginx", ca / "server.pem", ca / "server-key.pem", ca / "ca.pem", body)
+    try:
+        nginx.start()
+        ferryd, port = world.server.program.pid, int(world.server.ports["device"])
+        plan = world.folder / "plan.json"
+        target = [{"name": f"{name} {304 if conditional else 200}", "port": number, "path": path, "pids": pids,
+                   "conditional": conditional}
+                  for conditional in (True, False)
+                  for name, number, path, pids in (("ferryd", port, "/device/v1/assignment", [ferryd]),
+                                                   ("nginx", nginx.port, "/assignment", nginx.pids()))]
+        plan.write_text(json.dumps({
+            "ca": str(ca / "ca.pem"), "server_name": "localhost", "connections": CONNECTIONS,
+            "rounds": 5 if quick else 9, "seconds": 0.6 if quick else 2.0, "warm_up_seconds": 0.3 if quick else 1.0,
+            "identities": [{"certificate": str(i / "certificate.pem"), "key": str(i / "key.pem")} for i in identities],
+            "targets": target}))
+        available = machine.cores()
+        for pid in [ferryd, *nginx.pids()] if len(available) > 1 else []:
+            machine.pin(pid, available[0])
+        load = ["taskset", "-c", str(available[-1]), world.bin / "bench_checkin_load", plan]
+        measured = {one["name"]: one for one in program_json(load, 150)["targets"]}
+        version = nginx.version()
+    finally:
+        nginx.close()
+    return [check_in_figure(status, measured, version, len(body)) for status in (304, 200)]
+
+
+def check_in_figure(status, measured, version, body_bytes):
+    ours, theirs = measured[f"ferryd {status}"], measured[f"nginx {status}"]
+    ratio = ours["requests_per_cpu_s"]["median"] / theirs["requests_per_cpu_s"]["median"]
+    return figure(f"check-ins per CPU-second, {status}", "/CPU-s", ours["requests_per_cpu_s"],
+                  {"name": f"nginx {version}, static file of {body_bytes} B, {status}", **theirs["requests_per_cpu_s"]},
+                  ratio, ">= 0.5 of nginx", ratio >= 0.5, {"ferryd": ours, "nginx": theirs})
+
+
+def checked(function, *arguments):
+    """Runs a figure and says how busy others kept the machine just before it."""
+    load = machine.other_load()
+    found = function(*arguments)
+    for one in found if isinstance(found, list) else [found]:
+        one["other_load"] = round(load, 3)
+    return found if isinstance(found, list) else [found]
