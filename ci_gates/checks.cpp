@@ -138,7 +138,7 @@ Measurement determinism(const Evaluation& seen, const std::string& scope) {
                    .threshold = double(seen.golden.size()),
                    .op = "=="};
   line.n = seen.golden.size();
-  line.verdict = seen.golden.empty() ? Verdict::hold : seen.determinism_error.empty() ? Verdict::pass : Verdict::fail;
+  line.verdict = !seen.determinism_error.empty() ? Verdict::fail : seen.golden.empty() ? Verdict::hold : Verdict::pass;
   line.detail = seen.determinism_error.empty()
                     ? fmt::format("{} golden samples, each the same in two runs and free of NaN", line.n)
                     : seen.determinism_error;

@@ -8,12 +8,15 @@
 #include <unistd.h>
 #include <cerrno>
 #include <csignal>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 namespace ferry::ci_gates {
 namespace {
 
 constexpr std::size_t answer_bytes_max = 128 * 1024 * 1024;
+constexpr int watch_interval_ms = 50;
+constexpr int end_checks_max = 200;  // of a child that has closed its pipe, 50 ms apart
 #ifdef __SANITIZE_ADDRESS__
 constexpr bool can_limit_memory = false;  // the sanitizer's shadow alone is larger than any limit
 #else
@@ -48,18 +51,28 @@ constexpr bool can_limit_memory = true;
   _exit(0);
 }
 
-// Reads to the end, or says timeout.
-Result<std::string> read_answer(int in, std::chrono::seconds limit) {
+// What the process holds now; 0 when it is gone.
+std::uint64_t resident_bytes(pid_t process) {
+  std::ifstream statm("/proc/" + std::to_string(process) + "/statm");
+  std::uint64_t size_pages = 0, resident_pages = 0;
+  statm >> size_pages >> resident_pages;
+  return statm ? resident_pages * std::uint64_t(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+// Reads to the end, or says that the child hangs or holds more memory than it may. RLIMIT_DATA stops most models
+// before; what is looked at here it does not count (shared mappings), or cannot be set (under a sanitizer).
+Result<std::string> read_answer(int in, pid_t child, std::uint64_t memory_bytes_max, std::chrono::seconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   std::string text;
   char piece[65536];
   for (;;) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     pollfd wait{in, POLLIN, 0};
-    const int ready = left > 0 ? poll(&wait, 1, int(std::min<std::int64_t>(left, 60'000))) : 0;
-    if (left <= 0)
-      return Error{Errc::timeout, "no answer within " + std::to_string(limit.count()) + " s", "trial.hang"};
+    const int ready = poll(&wait, 1, watch_interval_ms);
+    if (std::chrono::steady_clock::now() >= deadline)
+      return Error{Errc::gate_failed, "no answer within " + std::to_string(limit.count()) + " s", "trial.hang"};
+    if (memory_bytes_max > 0 && resident_bytes(child) > memory_bytes_max)
+      return Error{Errc::gate_failed,
+                   "more memory than the limit of " + std::to_string(memory_bytes_max >> 20) + " MiB", "trial.memory"};
     if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     const ssize_t n = read(in, piece, sizeof piece);
     if (n < 0 && errno == EINTR) continue;
@@ -67,6 +80,23 @@ Result<std::string> read_answer(int in, std::chrono::seconds limit) {
     text.append(piece, std::size_t(n));
     if (text.size() > answer_bytes_max) return Error{Errc::internal, "the evaluation's answer is larger than 128 MiB"};
   }
+}
+
+void end(pid_t child) {
+  kill(child, SIGKILL);
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+// The wait status of a child that has answered, or closed its pipe, and so should be gone.
+Result<int> end_of(pid_t child) {
+  for (int check = 0; check < end_checks_max; ++check) {
+    int status = 0;
+    if (waitpid(child, &status, WNOHANG) == child) return status;
+    poll(nullptr, 0, check == 0 ? 1 : watch_interval_ms);
+  }
+  end(child);
+  return Error{Errc::gate_failed, "the process that ran the model did not end", "trial.hang"};
 }
 
 Error error_from_death(int status) {
@@ -105,12 +135,12 @@ Result<Evaluation> evaluate_in_child(const Path& runtime_library, std::string_vi
         memory_bytes_max);
   }
   out = FileDescriptor();
-  auto text = read_answer(in.get(), time_limit);
-  if (!text) kill(child, SIGKILL);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  auto text = read_answer(in.get(), child, memory_bytes_max, time_limit);
+  if (!text) {
+    end(child);
+    return std::move(text).error();
   }
-  if (!text) return std::move(text).error();
+  TRY(const int status, end_of(child));
   return read_evaluation(*text, status);
 }
 
@@ -126,8 +156,14 @@ Json to_json(const Evaluation& evaluation) {
   document["baseline_latencies_us"] = evaluation.baseline_latencies_us;
   document["memory_peak_bytes"] = evaluation.memory_peak_bytes;
   document["determinism_error"] = evaluation.determinism_error;
-  const auto golden = runtime::format_golden(evaluation.golden);
-  document["golden"] = golden ? to_base64(*golden) : "";
+  document["golden"] = "";
+  if (!evaluation.golden.empty()) {
+    const auto golden = runtime::format_golden(evaluation.golden);
+    if (golden)
+      document["golden"] = to_base64(*golden);
+    else if (evaluation.determinism_error.empty())  // no device could check what cannot be written
+      document["determinism_error"] = golden.error().context;
+  }
   document["reference"] = telemetry::print_reference_profile(evaluation.reference);
   return document;
 }
@@ -143,7 +179,10 @@ Result<Evaluation> evaluation_from_json(const Json& document) {
   for (auto [key, into] : {std::pair{"latencies_us", &seen.latencies_us},
                            std::pair{"baseline_latencies_us", &seen.baseline_latencies_us}}) {
     TRY(const Json* list, array_at(document, key, 10'000'000));
-    for (const Json& value : *list) into->push_back(value.get<double>());
+    for (const Json& value : *list) {
+      if (!value.is_number()) return Error{Errc::bad_input, std::string(key) + ": expected numbers"};
+      into->push_back(value.get<double>());
+    }
   }
   TRY(const std::int64_t memory, integer_at(document, "memory_peak_bytes", 0));
   seen.memory_peak_bytes = std::uint64_t(memory);

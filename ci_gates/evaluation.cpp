@@ -68,6 +68,12 @@ Result<const runtime::Tensor*> class_scores(const std::vector<runtime::Tensor>& 
   return Error{Errc::bad_input, "output " + name + ": expected FP32 class scores, the model has none"};
 }
 
+// A model may leave a dimension open that the contract fixes, never the other way round.
+bool accepts(const runtime::Shape& declared, const runtime::Shape& said) {
+  return std::equal(declared.begin(), declared.end(), said.begin(), said.end(),
+                    [](std::int64_t model, std::int64_t contract) { return model == -1 || model == contract; });
+}
+
 std::string contract_error(const ota::Contract& contract, const runtime::Session& session) {
   const auto compare = [](const char* what, const std::vector<ota::TensorSpec>& said,
                           const std::vector<runtime::TensorInfo>& declared) -> std::string {
@@ -83,8 +89,7 @@ std::string contract_error(const ota::Contract& contract, const runtime::Session
         return std::string(what) + " " + tensor.name + ": contract says " + tensor.datatype + ", the model " +
                std::string(runtime::to_string(found->datatype));
       }
-      // A model may leave a dimension open that the contract fixes, never the other way round.
-      if (!runtime::shape_fits(found->shape, tensor.shape)) {
+      if (!accepts(found->shape, tensor.shape)) {
         return std::string(what) + " " + tensor.name + ": contract shape " + runtime::to_string(tensor.shape) +
                ", the model's is " + runtime::to_string(found->shape);
       }
@@ -115,7 +120,8 @@ Result<Judged> judge_samples(runtime::Session& session, const Feed& feed, const 
       const telemetry::Prediction seen = telemetry::read_prediction(row);
       const bool right = !std::isnan(seen.confidence) && int(seen.top_class) == dataset.label(first + i);
       judged.correct.push_back(right ? '1' : '0');
-      judged.samples.push_back({seen, right});
+      // What is not a number has no place in a histogram; golden.determinism and accuracy judge it.
+      if (std::isfinite(seen.confidence) && std::isfinite(seen.mnlp_bits)) judged.samples.push_back({seen, right});
     }
   }
   return judged;
@@ -207,22 +213,26 @@ Result<Evaluation> evaluate(const Path& runtime_library, std::string_view model,
   const Feed feed(manifest.contract.inputs[0], dataset);
   TRY_VOID(feed.check(manifest.contract.inputs[0]));
 
+  TRY_VOID(record_golden(*session, feed, dataset, plan.golden_samples, seen));
+  const bool classifies = manifest.contract.task == "classification";
+  if (classifies) {
+    TRY(Judged judged, judge_samples(*session, feed, dataset, manifest.contract.class_output));
+    seen.correct = std::move(judged.correct);
+    if (!judged.samples.empty())
+      seen.reference = telemetry::make_reference_profile(judged.samples, manifest.contract.labels.size());
+  }
+  // Before the baseline is loaded: its memory is not the candidate's.
+  seen.memory_peak_bytes = memory_peak_bytes();
+
   std::unique_ptr<runtime::Session> deployed;
   if (baseline) {
     TRY(deployed, engine->load(baseline->bytes, options));
   }
-  TRY_VOID(record_golden(*session, feed, dataset, plan.golden_samples, seen));
   TRY_VOID(measure_latency(*session, deployed.get(), feed, dataset, plan.latency_samples, seen));
-  if (manifest.contract.task == "classification") {
-    TRY(Judged judged, judge_samples(*session, feed, dataset, manifest.contract.class_output));
-    seen.correct = std::move(judged.correct);
-    seen.reference = telemetry::make_reference_profile(judged.samples, manifest.contract.labels.size());
-    if (deployed) {
-      TRY(Judged before, judge_samples(*deployed, feed, dataset, manifest.contract.class_output));
-      seen.baseline_correct = std::move(before.correct);
-    }
+  if (classifies && deployed) {
+    TRY(Judged before, judge_samples(*deployed, feed, dataset, manifest.contract.class_output));
+    seen.baseline_correct = std::move(before.correct);
   }
-  seen.memory_peak_bytes = memory_peak_bytes();
   return seen;
 }
 

@@ -143,6 +143,11 @@ Result<GateOutcome> run_gate(const GateInput& input, Clock& clock, const Progres
   GateOutcome outcome;
   TRY(outcome.manifest, read_draft(input.bundle));
   ota::Manifest& manifest = outcome.manifest;
+  if (input.baseline && input.baseline->manifest.model != manifest.model) {
+    return Error{Errc::bad_input, "baseline " + input.baseline->bundle.string() + " is a release of " +
+                                      input.baseline->manifest.model + ", the bundle of " + manifest.model +
+                                      ": give the deployed release of the same model"};
+  }
   TRY(const Dataset dataset, Dataset::load(input.policy.dataset));
   const std::string hardware_class = input.hardware.hardware_class();
 

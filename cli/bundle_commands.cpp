@@ -1,5 +1,6 @@
 // `ferry bundle`: from model files to a draft bundle, and a look into one (docs/formats/bundle.md).
 #include "cli/bundle_file.hpp"
+#include "cli/bundle_folder.hpp"
 #include "cli/cli.hpp"
 #include "cli/output.hpp"
 
@@ -19,6 +20,14 @@ struct PackOptions {
   std::int64_t counter = 0;
 };
 
+// Without its bytes: a file that is too large costs no memory.
+Result<FileDigest> digest_model(const Path& file) {
+  std::error_code unreadable;  // digest_file says why
+  if (std::filesystem::file_size(file, unreadable) > ota::file_bytes_max && !unreadable)
+    return Error{Errc::bad_input, file.string() + ": larger than " + std::to_string(ota::file_bytes_max) + " bytes"};
+  return digest_file(file);
+}
+
 Result<int> pack(Session& session, const PackOptions& options) {
   TRY_VOID(ota::check_version(options.version));
   TRY(BundleFile bundle, read_bundle_file(options.file, options.version));
@@ -27,39 +36,45 @@ Result<int> pack(Session& session, const PackOptions& options) {
   bundle.manifest.created = std::chrono::floor<std::chrono::seconds>(session.clock().now());
   bundle.manifest.draft = true;
   const Path folder = options.folder;
+  for (std::size_t i = 0; i < bundle.model_files.size(); ++i) {
+    ota::Variant& variant = bundle.manifest.variants[i];
+    auto digest = digest_model(bundle.model_files[i]);
+    if (!digest)
+      return std::move(digest).error().within(options.file + ": file of [[variants]] " + std::to_string(i + 1) + " (" +
+                                              variant.name + ")");
+    variant.file = {"model.onnx", digest->sha256, digest->bytes};
+  }
+  // What we write must be what everybody accepts; a bundle.toml that is refused leaves the folder as it was.
+  const std::string manifest = ota::print_manifest(bundle.manifest);
+  if (auto parsed = ota::parse_manifest(manifest); !parsed) return std::move(parsed).error().within(options.file);
   TRY_VOID(make_directories(folder / "blobs" / "sha256"));
   for (std::size_t i = 0; i < bundle.model_files.size(); ++i) {
     TRY(const std::string bytes, read_file(bundle.model_files[i], ota::file_bytes_max));
-    ota::Variant& variant = bundle.manifest.variants[i];
-    variant.file = {"model.onnx", sha256(bytes), bytes.size()};
-    TRY_VOID(write_file_atomic(folder / "blobs" / "sha256" / variant.file.sha256.hex(), bytes));
+    const ota::BlobRef& file = bundle.manifest.variants[i].file;
+    if (sha256(bytes) != file.sha256)
+      return Error{Errc::conflict, bundle.model_files[i].string() + ": it changed while it was being packed"};
+    TRY_VOID(write_file_atomic(folder / "blobs" / "sha256" / file.sha256.hex(), bytes));
   }
-  const std::string manifest = ota::print_manifest(bundle.manifest);
-  TRY_VOID([&]() -> Result<> {  // what we write must be what everybody accepts
-    auto parsed = ota::parse_manifest(manifest);
-    if (!parsed) return std::move(parsed).error().within(options.file);
-    return {};
-  }());
+  std::error_code ignored;  // an older gate's report is about other bytes
+  std::filesystem::remove(folder / "attestations.intoto.jsonl", ignored);
   TRY_VOID(write_file_atomic(folder / "manifest.json", manifest));
-  std::error_code ignored;
-  std::filesystem::remove(folder / "attestations.intoto.jsonl",
-                          ignored);  // an older gate's report is about other bytes
-  session.say(fmt::format("packed {}@{} with {} variant(s) into {}; next: ferry gate run {}", bundle.manifest.model,
-                          options.version, bundle.manifest.variants.size(), folder.string(), folder.string()));
+  session.say(fmt::format("packed {}@{} with {} variant(s) into {}; next: ferry gate run {} --policy … --key …",
+                          bundle.manifest.model, options.version, bundle.manifest.variants.size(), folder.string(),
+                          folder.string()));
   if (session.json()) session.out() << manifest << '\n';
   return exit_ok;
 }
 
 Result<int> inspect(Session& session, const std::string& folder) {
-  TRY(const std::string bytes, read_file(Path(folder) / "manifest.json", ota::manifest_bytes_max));
-  TRY(const ota::Manifest manifest, ota::parse_manifest(bytes));
+  TRY(const BundleFolder bundle, open_bundle(folder));
+  const ota::Manifest& manifest = bundle.manifest;
   if (session.json()) {
-    session.out() << bytes << '\n';
+    session.out() << bundle.manifest_bytes << '\n';
     return exit_ok;
   }
   session.out() << fmt::format("{}@{}  counter {}  {}\n{}\nsha256 {}\n\n", manifest.model, manifest.version,
                                manifest.counter, manifest.draft ? "DRAFT (not gated)" : "frozen", manifest.description,
-                               sha256(bytes).hex());
+                               bundle.digest().hex());
   Json rows = Json::array();
   for (const ota::Variant& variant : manifest.variants) {
     Json row{{"name", variant.name},
@@ -87,11 +102,13 @@ Result<int> inspect(Session& session, const std::string& folder) {
 
 // Every blob the manifest names is there, whole and unchanged.
 Result<int> verify(Session& session, const std::string& folder) {
-  TRY(const std::string bytes, read_file(Path(folder) / "manifest.json", ota::manifest_bytes_max));
-  TRY(const ota::Manifest manifest, ota::parse_manifest(bytes));
+  TRY(const BundleFolder bundle, open_bundle(folder));
+  const ota::Manifest& manifest = bundle.manifest;
   for (const ota::BlobRef& blob : manifest.blobs()) {
     const Path path = Path(folder) / "blobs" / "sha256" / blob.sha256.hex();
-    TRY(const FileDigest found, digest_file(path));
+    auto digest = digest_file(path);
+    if (!digest) return std::move(digest).error().within("blob of " + blob.name);
+    const FileDigest& found = *digest;
     if (found.sha256 != blob.sha256 || found.bytes != blob.length_bytes) {
       return Error{Errc::bad_signature,
                    path.string() + ": contents do not match the manifest's digest of " + blob.name};

@@ -1,4 +1,4 @@
-// What every command shares: global flags, the server's client, output, exit codes (UX.md §3.2).
+// What every command shares: global flags, the server's client, output, exit codes (docs/cli.md).
 #pragma once
 #include "common/clock.hpp"
 #include "common/http_client.hpp"
@@ -33,13 +33,18 @@ enum Exit : int {
 };
 int exit_code_of(Errc code);
 
-// Talks to `/api/v1` with the bearer token. Errors carry the problem's code where it is one of ours.
+// Talks to `/api/v1` with the bearer token. Errors carry the problem's code where it is one of ours, else its own name
+// for it as the reason.
 class ServerClient {
  public:
   ServerClient(std::unique_ptr<HttpClient> http, std::string url, std::string token);
   Result<Json> get(const std::string& path);
+  // All items of a list, page by page; at most `items_max` (0: all). `path` may hold a query already.
+  Result<Json> list(const std::string& path, std::size_t items_max = 0);
   Result<std::string> get_text(const std::string& path);  // body as it is (TUF metadata)
   Result<Json> post(const std::string& path, const Json& body, const std::string& if_match = {});
+  // A user's text as one segment of a path.
+  static std::string segment(const std::string& text);
   Result<Json> patch(const std::string& path, const Json& body);
   Result<Json> remove(const std::string& path);
   Result<bool> has(const std::string& path);  // HEAD: 200 or 404
@@ -96,7 +101,7 @@ void add_rollout_commands(Registry& registry);
 void add_device_commands(Registry& registry);
 void add_token_commands(Registry& registry);
 
-// Parses and runs; never throws. argv[0] is the program's name.
+// Parses and runs; an exception is a bug and ends with exit_failure. argv[0] is the program's name.
 int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err, Clock& clock, Random& random);
 
 // "name@version" split and checked.

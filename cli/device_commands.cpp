@@ -9,18 +9,25 @@
 namespace ferry::cli {
 namespace {
 
+constexpr std::size_t timeline_items = 100;
+
 struct TokenOptions {
   std::int64_t uses = 1, ttl_s = 3600;
   std::vector<std::string> labels;
 };
 
-// "site=oslo" pairs.
-Result<Json> parse_labels(const std::vector<std::string>& pairs) {
+// "site=oslo" pairs, and "site-" to take a label away where that has a meaning.
+Result<Json> parse_labels(const std::vector<std::string>& pairs, bool may_remove) {
   Json labels = Json::object();
   for (const std::string& pair : pairs) {
     const std::size_t equals = pair.find('=');
+    if (equals == std::string::npos && may_remove && pair.size() > 1 && pair.ends_with('-')) {
+      labels[pair.substr(0, pair.size() - 1)] = nullptr;
+      continue;
+    }
     if (equals == std::string::npos || equals == 0)
-      return Error{Errc::bad_input, "label '" + pair + "': expected key=value"};
+      return Error{Errc::bad_input,
+                   "label '" + pair + "': expected key=value" + (may_remove ? ", or key- to remove it" : "")};
     labels[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
   return labels;
@@ -28,23 +35,19 @@ Result<Json> parse_labels(const std::vector<std::string>& pairs) {
 
 Result<int> list_devices(Session& session) {
   TRY(ServerClient server, session.server());
-  TRY(const Json answer, server.get("/devices"));
-  TRY(const Json* items, array_at(answer, "items"));
-  if (session.json())
-    session.out() << dump_json(*items) << '\n';
-  else
-    print_table(session.out(), *items,
-                {{"DEVICE", "id"},
-                 {"STATE", "state"},
-                 {"HARDWARE", "hardware_class"},
-                 {"LABELS", "labels"},
-                 {"LAST SEEN", "last_seen_ms"}});
+  TRY(const Json items, server.list("/devices"));
+  print_items(session, items,
+              {{"DEVICE", "id"},
+               {"STATE", "state"},
+               {"HARDWARE", "hardware_class"},
+               {"LABELS", "labels"},
+               {"LAST SEEN", "last_seen_ms"}});
   return exit_ok;
 }
 
 Result<int> show_device(Session& session, const std::string& id) {
   TRY(ServerClient server, session.server());
-  TRY(const Json device, server.get("/devices/" + id));
+  TRY(const Json device, server.get("/devices/" + ServerClient::segment(id)));
   if (session.json()) {
     session.out() << dump_json(device) << '\n';
     return exit_ok;
@@ -55,38 +58,35 @@ Result<int> show_device(Session& session, const std::string& id) {
                 {"hardware", "hardware_class"},
                 {"labels", "labels"},
                 {"last seen", "last_seen_ms"}});
-  if (const auto models = array_at(device, "models")) {
-    print_table(session.out(), **models,
+  print_section(session.out(), "models", device, "models",
                 {{"MODEL", "model"},
                  {"RUNS", "active.version"},
                  {"SLOT", "active.slot"},
                  {"VARIANT", "active.variant"},
-                 {"UPDATE", "update.state"}});
-  }
+                 {"UPDATE", "update.state"},
+                 {"LAST REASON", "last_reason"}});
   return exit_ok;
 }
 
-Result<int> timeline(Session& session, const std::string& id) {
+Result<int> timeline(Session& session, const std::string& id, std::size_t items_max) {
   TRY(ServerClient server, session.server());
-  TRY(const Json answer, server.get("/devices/" + id + "/timeline"));
-  TRY(const Json* items, array_at(answer, "items"));
-  if (session.json())
-    session.out() << dump_json(*items) << '\n';
-  else
-    print_table(session.out(), *items,
-                {{"AT", "at_ms"},
-                 {"KIND", "kind"},
-                 {"MODEL", "model"},
-                 {"VERSION", "version"},
-                 {"STATE", "state"},
-                 {"REASON", "reason"}});
+  TRY(const Json items, server.list("/devices/" + ServerClient::segment(id) + "/timeline", items_max));
+  print_items(session, items,
+              {{"AT", "at_ms"},
+               {"KIND", "kind"},
+               {"MODEL", "model"},
+               {"VERSION", "version"},
+               {"STATE", "state"},
+               {"REASON", "reason"},
+               {"VARIANT", "variant"},
+               {"SLOT", "slot"}});
   return exit_ok;
 }
 
 Result<int> label_device(Session& session, const std::string& id, const std::vector<std::string>& pairs) {
-  TRY(const Json labels, parse_labels(pairs));
+  TRY(const Json labels, parse_labels(pairs, true));
   TRY(ServerClient server, session.server());
-  TRY(const Json device, server.patch("/devices/" + id, {{"labels", labels}}));
+  TRY(const Json device, server.patch("/devices/" + ServerClient::segment(id), {{"labels", labels}}));
   session.say("labelled " + id);
   if (session.json()) session.out() << dump_json(device) << '\n';
   return exit_ok;
@@ -94,14 +94,14 @@ Result<int> label_device(Session& session, const std::string& id, const std::vec
 
 Result<int> revoke_device(Session& session, const std::string& id) {
   TRY(ServerClient server, session.server());
-  TRY(const Json answer, server.post("/devices/" + id + ":revoke", Json::object()));
+  TRY(const Json answer, server.post("/devices/" + ServerClient::segment(id) + ":revoke", Json::object()));
   session.say("revoked " + id + ": its certificate is refused from now on");
   if (session.json()) session.out() << dump_json(answer) << '\n';
   return exit_ok;
 }
 
 Result<int> create_token(Session& session, const TokenOptions& options) {
-  TRY(const Json labels, parse_labels(options.labels));
+  TRY(const Json labels, parse_labels(options.labels, false));
   TRY(ServerClient server, session.server());
   TRY(const Json token, server.post("/tokens", {{"uses", options.uses}, {"ttl_s", options.ttl_s}, {"labels", labels}}));
   TRY(const std::string text, string_at(token, "token"));
@@ -112,19 +112,15 @@ Result<int> create_token(Session& session, const TokenOptions& options) {
 
 Result<int> list_tokens(Session& session) {
   TRY(ServerClient server, session.server());
-  TRY(const Json answer, server.get("/tokens"));
-  TRY(const Json* items, array_at(answer, "items"));
-  if (session.json())
-    session.out() << dump_json(*items) << '\n';
-  else
-    print_table(session.out(), *items,
-                {{"TOKEN", "id"}, {"USES LEFT", "uses_left"}, {"EXPIRES", "expires_ms"}, {"LABELS", "labels"}});
+  TRY(const Json items, server.list("/tokens"));
+  print_items(session, items,
+              {{"TOKEN", "id"}, {"USES LEFT", "uses_left"}, {"EXPIRES", "expires_ms"}, {"LABELS", "labels"}});
   return exit_ok;
 }
 
 Result<int> remove_token(Session& session, const std::string& id) {
   TRY(ServerClient server, session.server());
-  TRY(const Json answer, server.remove("/tokens/" + id));
+  TRY(const Json answer, server.remove("/tokens/" + ServerClient::segment(id)));
   session.say("revoked " + id);
   return exit_ok;
 }
@@ -143,12 +139,18 @@ void add_device_commands(Registry& registry) {
         [&registry, id, action] { registry.chosen = [id, action](Session& session) { return action(session, *id); }; });
   };
   with_id("show", "One device with its slots", show_device);
-  with_id("timeline", "What happened on it, newest first", timeline);
   with_id("revoke", "Refuse its certificate from now on", revoke_device);
+  auto items_max = std::make_shared<std::size_t>(timeline_items);
+  auto* history = device->add_subcommand("timeline", "What happened on it, newest first");
+  history->add_option("device", *id, "dev-…")->required();
+  history->add_option("--limit", *items_max, "How many events")->check(CLI::Range(1, 1000));
+  history->callback([&registry, id, items_max] {
+    registry.chosen = [id, items_max](Session& session) { return timeline(session, *id, *items_max); };
+  });
   auto labels = std::make_shared<std::vector<std::string>>();
   auto* label = device->add_subcommand("label", "Set its labels");
   label->add_option("device", *id, "dev-…")->required();
-  label->add_option("labels", *labels, "key=value …")->required();
+  label->add_option("labels", *labels, "key=value …; key- removes it")->required();
   label->callback([&registry, id, labels] {
     registry.chosen = [id, labels](Session& session) { return label_device(session, *id, *labels); };
   });

@@ -1,4 +1,5 @@
 // `ferry gate`: run the CI gate over a bundle, show and check its report (docs/formats/gate.md).
+#include "cli/bundle_folder.hpp"
 #include "cli/cli.hpp"
 #include "cli/output.hpp"
 
@@ -8,12 +9,16 @@
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 namespace ferry::cli {
 namespace {
+
+constexpr std::size_t key_bytes_max = 64 * 1024;
 
 struct RunOptions {
   std::string folder, policy, key, report, baseline, runtime_library, commit, url;
@@ -25,9 +30,9 @@ std::string environment(const char* name) {
 }
 
 Result<ci_gates::Baseline> read_baseline(const std::string& folder) {
-  TRY(const std::string bytes, read_file(Path(folder) / "manifest.json", ota::manifest_bytes_max));
-  TRY(ota::Manifest manifest, ota::parse_manifest(bytes));
-  return ci_gates::Baseline{std::move(manifest), sha256(bytes), folder};
+  auto bundle = open_bundle(folder);
+  if (!bundle) return std::move(bundle).error().within("--baseline");
+  return ci_gates::Baseline{std::move(bundle->manifest), bundle->digest(), bundle->folder};
 }
 
 void print_measurements(Session& session, const Json& measurements) {
@@ -46,9 +51,20 @@ std::string markdown(const ci_gates::GateOutcome& outcome) {
       fmt::format("### CI gate of {}@{}: **{}**\n\n| check | verdict | detail |\n| --- | --- | --- |\n",
                   outcome.manifest.model, outcome.manifest.version, ci_gates::to_string(outcome.verdict));
   for (const auto& line : outcome.measurements) {
-    text += fmt::format("| {} | {} | {} |\n", line.id, ci_gates::to_string(line.verdict), line.detail);
+    std::string detail = line.detail;
+    std::replace_if(
+        detail.begin(), detail.end(), [](char c) { return c == '|' || c == '\n' || c == '\r'; }, ' ');
+    text += fmt::format("| {} | {} | {} |\n", line.id, ci_gates::to_string(line.verdict), detail);
   }
-  return text;
+  return text + "\n";
+}
+
+// Other steps of the same job write into this file too.
+Result<> append_summary(const std::string& file, const std::string& text) {
+  std::ofstream summary(file, std::ios::app | std::ios::binary);
+  summary << text << std::flush;
+  if (!summary) return Error{Errc::io, "GITHUB_STEP_SUMMARY " + file + ": cannot be written"};
+  return {};
 }
 
 Result<int> run_gate_command(Session& session, const RunOptions& options) {
@@ -75,24 +91,30 @@ Result<int> run_gate_command(Session& session, const RunOptions& options) {
   TRY_VOID(write_file_atomic(Path(options.folder) / "attestations.intoto.jsonl", attestations));
   if (!options.report.empty()) TRY_VOID(write_file_atomic(options.report, dump_json_pretty(outcome.report)));
   if (const std::string summary = environment("GITHUB_STEP_SUMMARY"); !summary.empty()) {
-    TRY_VOID(write_file_atomic(summary, markdown(outcome)));
+    TRY_VOID(append_summary(summary, markdown(outcome)));
   }
   if (session.json()) {
     session.out() << dump_json(outcome.report) << '\n';
   } else {
     print_measurements(session, outcome.report["measurements"]);
   }
-  session.say(fmt::format("gate of {}@{}: {}", outcome.manifest.model, outcome.manifest.version,
-                          ci_gates::to_string(outcome.verdict)));
+  const std::string next = outcome.verdict == ci_gates::Verdict::pass
+                               ? "; next: ferry release publish " + options.folder + " --key …"
+                               : std::string();
+  session.say(fmt::format("gate of {}@{}: {}{}", outcome.manifest.model, outcome.manifest.version,
+                          ci_gates::to_string(outcome.verdict), next));
   return exit_of(outcome.verdict);
 }
 
-// Reads the report of a bundle whose attestations are signed by one of the given keys.
+// The report of a bundle, when it is signed by this key and about this manifest.
 Result<int> show(Session& session, const std::string& folder, const std::string& public_key) {
-  TRY(const std::string pem, read_file(public_key, 64 * 1024));
-  TRY(const PublicKey key, PublicKey::from_pem(pem));
-  TRY(const std::string attestations,
-      read_file(Path(folder) / "attestations.intoto.jsonl", ota::attestations_bytes_max));
+  TRY(const std::string pem, read_file(public_key, key_bytes_max));
+  auto parsed = PublicKey::from_pem(pem);
+  if (!parsed) return std::move(parsed).error().within(public_key);
+  const PublicKey key = std::move(*parsed);
+  TRY(const BundleFolder bundle, open_bundle(folder));
+  TRY(const std::string attestations, read_attestations(bundle));
+  TRY_VOID(check_subjects(bundle, attestations));
   TRY(const ota::GateReportView view, ota::read_gate_report(attestations, std::span(&key, 1)));
   TRY(const Json report, parse_json(view.report_json, {.bytes_max = ota::attestations_bytes_max}));
   if (session.json()) {

@@ -1,6 +1,6 @@
 // Tables for people; JSON is printed as the API gave it.
 #pragma once
-#include "common/json.hpp"
+#include "cli/cli.hpp"
 
 #include <iosfwd>
 #include <string>
@@ -16,6 +16,13 @@ struct Column {
 void print_table(std::ostream& out, const Json& items, const std::vector<Column>& columns);
 // "field  value" lines.
 void print_fields(std::ostream& out, const Json& object, const std::vector<Column>& fields);
+// With -o json the items as they are, else a table.
+void print_items(Session& session, const Json& items, const std::vector<Column>& columns);
+// A title and a table below what is printed already; nothing without items.
+void print_section(std::ostream& out, const std::string& title, const Json& object, const std::string& list,
+                   const std::vector<Column>& columns);
+
+// One value for a person: no control characters, objects as "key=value" (counts of zero left out), times for "*_ms".
 std::string cell(const Json& object, const std::string& field);
 std::string when(std::int64_t unix_ms);  // RFC 3339, "-" for 0
 

@@ -1,7 +1,9 @@
-// `ferry release` and `ferry model`: publish what passed its gate, look at what is published.
+// `ferry release`: publish what passed its gate, look at what is published.
+#include "cli/bundle_folder.hpp"
 #include "cli/cli.hpp"
 #include "cli/output.hpp"
 
+#include "ci_gates/gate.hpp"
 #include "common/bytes.hpp"
 #include "common/crypto.hpp"
 #include "common/file.hpp"
@@ -23,25 +25,17 @@ struct PublishOptions {
 };
 
 // A courtesy before anything is uploaded: what the report says of itself. Server and devices verify, this does not.
-Result<> check_locally(const ota::Manifest& manifest, const std::string& attestations) {
-  if (auto frozen = ota::require_frozen(manifest); !frozen) {
+Result<> check_locally(const BundleFolder& bundle, const std::string& attestations) {
+  if (auto frozen = ota::require_frozen(bundle.manifest); !frozen) {
     return Error{Errc::gate_failed,
                  "the manifest is a draft: run `ferry gate run` first (or its gate could not run a variant)"};
   }
-  for (std::size_t from = 0; from < attestations.size();) {
-    const std::size_t end = std::min(attestations.find('\n', from), attestations.size());
-    const auto envelope = ota::parse_envelope(std::string_view(attestations).substr(from, end - from));
-    from = end + 1;
-    if (!envelope) continue;
-    const auto statement = ota::parse_statement(envelope->payload);
-    if (!statement || statement->predicate_type != ota::test_result_predicate) continue;
-    TRY(const Json predicate, parse_json(statement->predicate_json));
-    TRY(const std::string result, string_at(predicate, "result"));
-    if (result == "FAILED")
-      return Error{Errc::gate_failed, "the gate's attestation says FAILED: this release may not be published"};
-    if (result == "WARNED")
-      return Error{Errc::gate_hold, "the gate held (not enough evidence): give it more and run it again"};
-  }
+  TRY_VOID(check_subjects(bundle, attestations));
+  TRY(const std::string result, claimed_result(attestations));
+  if (result == "FAILED")
+    return Error{Errc::gate_failed, "the gate's attestation says FAILED: this release may not be published"};
+  if (result == "WARNED")
+    return Error{Errc::gate_hold, "the gate held (not enough evidence): give it more and run it again"};
   return {};
 }
 
@@ -49,30 +43,34 @@ Result<> upload(Session& session, ServerClient& server, const Path& folder, cons
   const std::string path = "/blobs/sha256/" + blob.sha256.hex();
   TRY(const bool known, server.has(path));
   if (known) return {};
-  TRY(std::string bytes, read_file(folder / "blobs" / "sha256" / blob.sha256.hex(), ota::file_bytes_max));
+  TRY(std::string bytes, ci_gates::read_blob(folder, blob));
   session.say(fmt::format("uploading {} ({} bytes)", blob.name, bytes.size()));
   return server.put(path, std::move(bytes));
 }
 
+// The newest version of the model's role; empty when it has none yet: the first release starts it.
+Result<std::string> current_role(ServerClient& server, const std::string& model) {
+  auto role = server.get_text("/metadata/" + model + ".json");
+  if (!role && role.error().code == Errc::not_found) return std::string();
+  return role;
+}
+
 Result<int> publish(Session& session, const PublishOptions& options) {
-  const Path folder = options.folder;
-  TRY(const std::string manifest_bytes, read_file(folder / "manifest.json", ota::manifest_bytes_max));
-  TRY(const ota::Manifest manifest, ota::parse_manifest(manifest_bytes));
-  auto attestations = read_file(folder / "attestations.intoto.jsonl", ota::attestations_bytes_max);
-  if (!attestations) {
-    return Error{Errc::gate_failed, folder.string() + ": no attestations.intoto.jsonl: run `ferry gate run` first"};
-  }
-  if (!options.no_local_check) TRY_VOID(check_locally(manifest, *attestations));
+  TRY(const BundleFolder bundle, open_bundle(options.folder));
+  const ota::Manifest& manifest = bundle.manifest;
+  TRY(const std::string attestations, read_attestations(bundle));
+  if (!options.no_local_check) TRY_VOID(check_locally(bundle, attestations));
   TRY(const PrivateKey key, PrivateKey::load(options.key));
   TRY(ServerClient server, session.server());
 
-  for (const ota::BlobRef& blob : manifest.blobs()) TRY_VOID(upload(session, server, folder, blob));
-  TRY(const std::string current, server.get_text("/metadata/" + manifest.model + ".json"));
-  const ota::ReleaseEntry entry{manifest.model, manifest.version, manifest_bytes, manifest.counter, {*attestations}};
+  for (const ota::BlobRef& blob : manifest.blobs()) TRY_VOID(upload(session, server, bundle.folder, blob));
+  TRY(const std::string current, current_role(server, manifest.model));
+  const ota::ReleaseEntry entry{
+      manifest.model, manifest.version, bundle.manifest_bytes, manifest.counter, {attestations}};
   TRY(const std::string role, ota::add_release(current, entry, std::span(&key, 1), session.clock().now()));
   Json body{{"model", manifest.model}, {"version", manifest.version}};
-  body["manifest"] = to_base64(manifest_bytes);
-  body["attestations"] = to_base64(*attestations);
+  body["manifest"] = to_base64(bundle.manifest_bytes);
+  body["attestations"] = to_base64(attestations);
   body["role_metadata"] = to_base64(role);
   TRY(const Json answer, server.post("/releases", body));
   session.say(fmt::format("published {}@{}; next: ferry rollout create {}@{}", manifest.model, manifest.version,
@@ -83,25 +81,22 @@ Result<int> publish(Session& session, const PublishOptions& options) {
 
 Result<int> list(Session& session) {
   TRY(ServerClient server, session.server());
-  TRY(const Json answer, server.get("/releases"));
-  TRY(const Json* items, array_at(answer, "items"));
-  if (session.json())
-    session.out() << dump_json(*items) << '\n';
-  else
-    print_table(session.out(), *items,
-                {{"MODEL", "model"},
-                 {"VERSION", "version"},
-                 {"COUNTER", "counter"},
-                 {"STATE", "state"},
-                 {"PUBLISHED", "published_ms"},
-                 {"SHA256", "manifest_sha256"}});
+  TRY(const Json items, server.list("/releases"));
+  print_items(session, items,
+              {{"MODEL", "model"},
+               {"VERSION", "version"},
+               {"COUNTER", "counter"},
+               {"STATE", "state"},
+               {"GATE", "gate_result"},
+               {"PUBLISHED", "published_ms"},
+               {"SHA256", "manifest_sha256"}});
   return exit_ok;
 }
 
 Result<int> show(Session& session, const std::string& text) {
   TRY(const ReleaseName name, parse_release_name(text));
   TRY(ServerClient server, session.server());
-  TRY(const Json release, server.get("/releases/" + name.model + "/" + name.version));
+  TRY(const Json release, server.get("/releases/" + name.model + "/" + ServerClient::segment(name.version)));
   if (session.json()) {
     session.out() << dump_json(release) << '\n';
     return exit_ok;
@@ -113,13 +108,19 @@ Result<int> show(Session& session, const std::string& text) {
                 {"state", "state"},
                 {"manifest", "manifest_sha256"},
                 {"published", "published_ms"},
+                {"devices", "devices"},
                 {"gate", "gate.result"},
-                {"verified", "gate.verified"}});
-  if (release.contains("gate") && release["gate"].is_object() && release["gate"].contains("report")) {
-    if (const auto measurements = array_at(release["gate"]["report"], "measurements")) {
-      print_table(session.out(), **measurements, {{"CHECK", "id"}, {"VERDICT", "verdict"}, {"DETAIL", "detail"}});
+                {"verified", "gate.verified"},
+                {"gate error", "gate.error"}});
+  print_section(session.out(), "variants", release, "variants",
+                {{"VARIANT", "name"}, {"PRECISION", "precision"}, {"BYTES", "file_length"}, {"DEVICES", "devices"}});
+  if (const auto gate = object_at(release, "gate")) {
+    if (const auto report = object_at(**gate, "report")) {
+      print_section(session.out(), "gate report", **report, "measurements",
+                    {{"CHECK", "id"}, {"VERDICT", "verdict"}, {"DETAIL", "detail"}});
     }
   }
+  print_section(session.out(), "rollouts", release, "rollouts", {{"ROLLOUT", "id"}, {"STATE", "state"}});
   return exit_ok;
 }
 

@@ -21,17 +21,24 @@ struct CreateOptions {
 };
 
 // rollout.toml: [[phases]], [rollout], [trial] -> the API's policy object. The server checks the values.
-Result<Json> read_policy(const std::string& file) {
-  TRY(const Json document, read_toml(file));
+Result<Json> policy_of(const Json& document) {
   TRY_VOID(only_known_fields(document, {"phases", "rollout", "trial"}));
   Json policy = Json::object();
   if (document.contains("phases")) policy["phases"] = document["phases"];
   if (document.contains("rollout")) {
     TRY(const Json* rollout, object_at(document, "rollout"));
-    TRY_VOID(only_known_fields(*rollout, {"failures_max", "device_timeout_s"}));
+    if (auto known = only_known_fields(*rollout, {"failures_max", "device_timeout_s"}); !known)
+      return std::move(known).error().within("[rollout]");
     policy.update(*rollout);
   }
   if (document.contains("trial")) policy["trial"] = document["trial"];
+  return policy;
+}
+
+Result<Json> read_policy(const std::string& file) {
+  TRY(const Json document, read_toml(file));
+  auto policy = policy_of(document);
+  if (!policy) return std::move(policy).error().within(file);
   return policy;
 }
 
@@ -49,30 +56,51 @@ void print_rollout(Session& session, const Json& rollout) {
                 {"phase", "phase"},
                 {"selector", "selector"},
                 {"created", "created_ms"},
-                {"devices", "devices"},
-                {"failures", "failures"}});
+                {"ended", "ended_ms"},
+                {"devices", "devices"}});
+  print_section(
+      session.out(), "phases", rollout, "phases",
+      {{"PERCENT", "percent"}, {"SOAK S", "soak_s"}, {"STATE", "state"}, {"DEVICES", "devices"}, {"COUNTS", "counts"}});
+  print_section(session.out(), "failures", rollout, "failures",
+                {{"REASON", "reason"}, {"COUNT", "count"}, {"DEVICES", "devices"}});
+  print_section(
+      session.out(), "log, newest first", rollout, "log",
+      {{"AT", "at_ms"}, {"VERDICT", "verdict"}, {"DECISION", "decision"}, {"DETAIL", "detail"}, {"BY", "by"}});
 }
 
 bool ended(const std::string& state) { return state == "done" || state == "failed" || state == "aborted"; }
 
-// Exit 8 when it failed or was aborted, 9 when the time is over and it still runs.
+bool passes(Errc code) { return code == Errc::unreachable || code == Errc::unavailable; }
+
+// Exit 8 when it failed or was aborted, 9 when the time is over and it still runs. A server that answered before and is
+// away for a while (an update, a restart) ends no wait: the rollout goes on without us.
 Result<int> wait_for_end(Session& session, ServerClient& server, const std::string& id, std::int64_t timeout_s) {
   Sleeper sleeper(session.clock());
   const auto deadline = session.clock().monotonic() + std::chrono::seconds{timeout_s};
+  bool answered = false;
   std::string last;
-  for (;;) {
-    TRY(const Json rollout, server.get("/rollouts/" + id));
-    TRY(const std::string state, string_at(rollout, "state"));
-    const std::string line = fmt::format("{} {} {}", id, state, cell(rollout, "devices"));
+  const auto tell = [&](const std::string& line) {
     if (line != last) session.say(line);
     last = line;
-    if (ended(state)) {
-      print_rollout(session, rollout);
-      return state == "done" ? exit_ok : exit_rollout_failed;
-    }
-    if (session.clock().monotonic() > deadline) {
-      session.say("still running: " + id);
-      return exit_timeout;
+  };
+  for (;;) {
+    const auto rollout = server.get("/rollouts/" + ServerClient::segment(id));
+    const bool late = session.clock().monotonic() >= deadline;
+    if (rollout) {
+      answered = true;
+      TRY(const std::string state, string_at(*rollout, "state"));
+      tell(fmt::format("{} {} {}", id, state, cell(*rollout, "devices")));
+      if (ended(state)) {
+        print_rollout(session, *rollout);
+        return state == "done" ? exit_ok : exit_rollout_failed;
+      }
+      if (late) {
+        session.say("still running: " + id);
+        return exit_timeout;
+      }
+    } else {
+      if (!answered || late || !passes(rollout.error().code)) return rollout.error();
+      tell("waiting for the server: " + rollout.error().context);
     }
     sleeper.sleep(status_interval);
   }
@@ -96,36 +124,34 @@ Result<int> create(Session& session, const CreateOptions& options) {
 
 Result<int> list(Session& session) {
   TRY(ServerClient server, session.server());
-  TRY(const Json answer, server.get("/rollouts"));
-  TRY(const Json* items, array_at(answer, "items"));
-  if (session.json())
-    session.out() << dump_json(*items) << '\n';
-  else
-    print_table(session.out(), *items,
-                {{"ROLLOUT", "id"},
-                 {"MODEL", "model"},
-                 {"VERSION", "version"},
-                 {"STATE", "state"},
-                 {"PHASE", "phase"},
-                 {"DEVICES", "devices"},
-                 {"CREATED", "created_ms"}});
+  TRY(const Json items, server.list("/rollouts"));
+  print_items(session, items,
+              {{"ROLLOUT", "id"},
+               {"MODEL", "model"},
+               {"VERSION", "version"},
+               {"STATE", "state"},
+               {"PHASE", "phase"},
+               {"DEVICES", "devices"},
+               {"CREATED", "created_ms"}});
   return exit_ok;
 }
 
 Result<int> show(Session& session, const std::string& id) {
   TRY(ServerClient server, session.server());
-  TRY(const Json rollout, server.get("/rollouts/" + id));
+  TRY(const Json rollout, server.get("/rollouts/" + ServerClient::segment(id)));
   print_rollout(session, rollout);
   return exit_ok;
 }
 
 // The state seen goes along as If-Match, so that two people cannot steer against each other unknowingly.
-Result<int> act(Session& session, const std::string& id, const std::string& action) {
+Result<int> act(Session& session, const std::string& id, const std::string& action, const std::string& reason) {
   TRY(ServerClient server, session.server());
-  TRY(const Json rollout, server.get("/rollouts/" + id));
+  const std::string path = "/rollouts/" + ServerClient::segment(id);
+  TRY(const Json rollout, server.get(path));
   TRY(const std::int64_t revision, integer_at(rollout, "revision", 0));
-  TRY(const Json answer,
-      server.post("/rollouts/" + id + ":" + action, Json::object(), "\"" + std::to_string(revision) + "\""));
+  Json body = Json::object();
+  if (!reason.empty()) body["reason"] = reason;
+  TRY(const Json answer, server.post(path + ":" + action, body, "\"" + std::to_string(revision) + "\""));
   print_rollout(session, answer);
   return exit_ok;
 }
@@ -162,11 +188,16 @@ void add_rollout_commands(Registry& registry) {
       return wait_for_end(session, server, *id, *timeout);
     };
   });
-  for (const char* action : {"pause", "resume", "promote", "abort"}) {
-    auto* steer = rollout->add_subcommand(action, std::string(action) + " a rollout");
+  auto reason = std::make_shared<std::string>();
+  for (const auto& [action, help] :
+       {std::pair{"pause", "Offer it to no further device"}, std::pair{"resume", "Go on after a pause"},
+        std::pair{"promote", "Go on to the next phase now"},
+        std::pair{"abort", "End it; devices keep what they run"}}) {
+    auto* steer = rollout->add_subcommand(action, help);
     steer->add_option("rollout", *id, "ro-…")->required();
-    steer->callback([&registry, id, action] {
-      registry.chosen = [id, action](Session& session) { return act(session, *id, action); };
+    steer->add_option("--reason", *reason, "Why, for the rollout's log");
+    steer->callback([&registry, id, reason, name = std::string(action)] {
+      registry.chosen = [id, reason, name](Session& session) { return act(session, *id, name, *reason); };
     });
   }
 }

@@ -26,6 +26,8 @@ const char* fix_for(Errc code) {
       return "give the gate more samples, or a quieter machine";
     case Errc::conflict:
       return "look at the present state and try again";
+    case Errc::bad_signature:
+      return "do not go on with these bytes: find out who changed them, or which key or certificate is the right one";
     default:
       return nullptr;
   }
@@ -35,6 +37,7 @@ void print_error(Session& session, const Error& error) {
   if (session.json()) {
     Json problem{{"code", to_string(error.code)}, {"detail", error.context}};
     if (!error.reason.empty()) problem["reason"] = error.reason;
+    if (const char* fix = fix_for(error.code)) problem["fix"] = fix;
     session.err() << dump_json(problem) << '\n';
     return;
   }
@@ -82,10 +85,15 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err,
   } catch (const CLI::ParseError& problem) {
     return app.exit(problem, out, err) == 0 ? exit_ok : exit_usage;
   }
-  auto code = registry.chosen(session);
-  if (code) return *code;
-  print_error(session, code.error());
-  return exit_code_of(code.error().code);
+  try {
+    auto code = registry.chosen(session);
+    if (code) return *code;
+    print_error(session, code.error());
+    return exit_code_of(code.error().code);
+  } catch (const std::exception& bug) {
+    print_error(session, {Errc::internal, std::string("internal error, please report it: ") + bug.what()});
+    return exit_failure;
+  }
 }
 
 }  // namespace ferry::cli

@@ -1,6 +1,7 @@
 #include "cli/cli.hpp"
 
 #include "common/file.hpp"
+#include "ota/metadata.hpp"
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -11,7 +12,10 @@ namespace {
 
 constexpr std::size_t answer_bytes_max = 64 * 1024 * 1024;
 constexpr std::size_t token_bytes_max = 4096;
+constexpr std::size_t ca_bytes_max = 1024 * 1024;
 constexpr Duration request_limit = std::chrono::minutes{10};  // a 2 GiB blob over a slow link
+constexpr std::size_t page_items = 1000;                      // the most the API gives at once
+constexpr std::size_t pages_max = 1000;
 
 std::string from_environment(const std::string& flag, const char* variable) {
   if (!flag.empty()) return flag;
@@ -25,12 +29,16 @@ Error problem_error(const HttpResponse& response, const std::string& what) {
   const auto body = parse_json(response.body);
   if (!body || !body->is_object()) return error;
   const auto code = string_or(*body, "code", "");
-  if (code) {
+  if (code && !code->empty()) {
+    error.reason = *code;
     for (int candidate = 0; candidate <= int(Errc::internal); ++candidate) {
-      if (to_string(Errc(candidate)) == *code) error.code = Errc(candidate);
+      if (to_string(Errc(candidate)) != *code) continue;
+      error.code = Errc(candidate);
+      error.reason.clear();
     }
+    if (*code == "release_not_gated") error.code = Errc::gate_failed;
   }
-  if (const auto reason = string_or(*body, "reason", ""); reason) error.reason = *reason;
+  if (const auto reason = string_or(*body, "reason", ""); reason && !reason->empty()) error.reason = *reason;
   return error;
 }
 
@@ -39,11 +47,36 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+// A file named by a setting: that it is missing is a wrong setting, and not the "not found" of what was asked for.
+Result<std::string> read_setting(const std::string& file, std::size_t bytes_max, const char* setting) {
+  auto text = read_file(file, bytes_max);
+  if (text) return text;
+  return Error{Errc::bad_input, std::string(setting) + ": " + text.error().context};
+}
+
+// The token goes with every request, so it goes to nobody on the way who could read it.
+Result<> check_url(const std::string& url) {
+  if (url.starts_with("https://") && url.size() > 8) return {};
+  for (const char* here : {"http://127.0.0.1", "http://localhost", "http://[::1]"}) {
+    const std::string_view rest = std::string_view(url).substr(std::min(url.size(), std::string_view(here).size()));
+    if (url.starts_with(here) && (rest.empty() || rest.front() == ':' || rest.front() == '/')) return {};
+  }
+  return Error{Errc::bad_input, "server '" + url + "': expected https://host:port (http:// is for this machine only)"};
+}
+
+Result<> check_token(const std::string& token, const std::string& file) {
+  const bool plain = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (plain) return {};
+  return Error{Errc::bad_input, (file.empty() ? std::string("FERRY_TOKEN") : "token file " + file) +
+                                    ": expected one line with the token and nothing else"};
+}
+
 }  // namespace
 
 int exit_code_of(Errc code) {
   switch (code) {
     case Errc::bad_input:
+    case Errc::unsupported:
       return exit_usage;
     case Errc::not_found:
       return exit_not_found;
@@ -83,7 +116,12 @@ Result<HttpResponse> ServerClient::send(const std::string& method, const std::st
   request.body_bytes_max = answer_bytes_max;
   request.time_limit = request_limit;
   auto answer = http_->send(request);
-  if (!answer) return std::move(answer).error().within(method + " " + request.url);
+  if (!answer) {
+    Error error = std::move(answer).error();
+    if (error.code == Errc::timeout) error.code = Errc::unreachable;  // exit 9 is for rollouts that still run
+    if (error.code == Errc::bad_signature) error.context += "; is --ca-file the CA certificate of this server?";
+    return error;
+  }
   if (answer->status >= 300 && !(method == "HEAD" && answer->status == 404))
     return problem_error(*answer, method + " " + path);
   return answer;
@@ -98,6 +136,24 @@ Result<Json> decoded(Result<HttpResponse> answer) {
 }  // namespace
 
 Result<Json> ServerClient::get(const std::string& path) { return decoded(send("GET", path, {})); }
+
+Result<Json> ServerClient::list(const std::string& path, std::size_t items_max) {
+  Json all = Json::array();
+  std::string cursor;
+  for (std::size_t page = 0; page < pages_max; ++page) {
+    const std::size_t wanted = items_max == 0 ? page_items : std::min(page_items, items_max - all.size());
+    std::string asked = path + (path.find('?') == std::string::npos ? "?" : "&") + "limit=" + std::to_string(wanted);
+    if (!cursor.empty()) asked += "&cursor=" + segment(cursor);
+    TRY(const Json answer, get(asked));
+    TRY(const Json* items, array_at(answer, "items"));
+    for (const Json& item : *items) all.push_back(item);
+    TRY(cursor, string_or(answer, "next_cursor", ""));
+    if (cursor.empty() || (items_max > 0 && all.size() >= items_max)) return all;
+  }
+  return Error{Errc::bad_input, "GET " + path + ": the list has no end after " + std::to_string(pages_max) + " pages"};
+}
+
+std::string ServerClient::segment(const std::string& text) { return ota::percent_encode(text); }
 
 Result<std::string> ServerClient::get_text(const std::string& path) {
   TRY(HttpResponse answer, send("GET", path, {}));
@@ -131,17 +187,19 @@ void Session::say(const std::string& line) {
 Result<ServerClient> Session::server() {
   const std::string url = from_environment(globals.server, "FERRY_SERVER");
   if (url.empty()) return Error{Errc::bad_input, "no server: give --server https://host:port or set FERRY_SERVER"};
+  TRY_VOID(check_url(url));
   std::string token = from_environment({}, "FERRY_TOKEN");
   const std::string token_file = from_environment(globals.token_file, "FERRY_TOKEN_FILE");
   if (!token_file.empty()) {
-    TRY(token, read_file(token_file, token_bytes_max));
+    TRY(token, read_setting(token_file, token_bytes_max, "--token-file"));
   }
   token = trimmed(std::move(token));
   if (token.empty())
     return Error{Errc::bad_input, "no token: give --token-file FILE or set FERRY_TOKEN or FERRY_TOKEN_FILE"};
+  TRY_VOID(check_token(token, token_file));
   TlsClientConfig tls;
   if (const std::string ca_file = from_environment(globals.ca_file, "FERRY_CA_FILE"); !ca_file.empty()) {
-    TRY(tls.ca_pem, read_file(ca_file, 1024 * 1024));
+    TRY(tls.ca_pem, read_setting(ca_file, ca_bytes_max, "--ca-file"));
   }
   return ServerClient(make_http_client(std::move(tls)), url, std::move(token));
 }

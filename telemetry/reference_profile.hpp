@@ -15,8 +15,9 @@ constexpr std::size_t mnlp_edges_max = 9;
 
 struct ReferenceProfile {
   std::vector<std::uint64_t> classes;  // counts of arg-max
-  BoundedHistogram confidence;         // edges: quantiles of the reference, strictly rising
-  BoundedHistogram mnlp;
+  // Edges: quantiles of the reference, strictly rising. Without samples: one bin, so that also this parses back.
+  BoundedHistogram confidence{std::vector<double>{}};
+  BoundedHistogram mnlp{std::vector<double>{}};
   std::vector<std::int64_t> accuracy_by_confidence_ppm;  // per confidence bin; 0 for an empty bin
   std::uint64_t samples = 0;
   Edges edges() const { return {confidence.bounds, mnlp.bounds}; }
