@@ -14,6 +14,8 @@
 
 namespace ferry::server {
 
+inline constexpr std::string_view server_version = "0.1.0";
+
 struct Services {
   const Config& config;
   Clock& clock;
