@@ -1,7 +1,9 @@
 // The frame around every screen: header with navigation and the live mark, and the choice of a screen by path.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import type { Session } from "./api/types";
 import { LiveMark } from "./components/live-mark";
+import { Guard } from "./components/notes";
 import { location, match } from "./state/router";
 import { session, signOut } from "./state/session";
 import { startLive } from "./state/live";
@@ -47,7 +49,7 @@ function Navigation({ path }: { path: string }) {
   return (
     <nav aria-label="Main">
       {navigation.map(({ href, label }) => {
-        const here = href === "/" ? path === "/" : path.startsWith(href);
+        const here = href === "/" ? path === "/" : path === href || path.startsWith(`${href}/`);
         return (
           <a key={href} href={href} class="nav-link" aria-current={here ? "page" : undefined}>
             {label}
@@ -58,7 +60,7 @@ function Navigation({ path }: { path: string }) {
   );
 }
 
-function Frame() {
+function Frame({ who }: { who: Session }) {
   useEffect(startLive, []);
   const path = location.value.path;
   const main = useRef<HTMLElement>(null);
@@ -72,19 +74,21 @@ function Frame() {
     <>
       <a class="skip" href="#main">Skip to content</a>
       <header class="bar">
-        <a class="brand" href="/"><img src="/icon.svg" alt="" width="24" height="24" /> Ferry</a>
-        <Navigation path={path} />
-        <span class="spring" />
-        <LiveMark />
-        <span class="who">{session.value?.name} <span class="dim">({session.value?.role})</span></span>
-        <button type="button" class="quiet" onClick={() => void signOut()}>Sign out</button>
+        <div class="bar-inner">
+          <a class="brand" href="/"><img src="/icon.svg" alt="" width="24" height="24" /> Ferry</a>
+          <Navigation path={path} />
+          <span class="spring" />
+          <LiveMark />
+          <span class="who">{who.name}{who.role !== who.name && <span class="dim"> {who.role}</span>}</span>
+          <button type="button" class="quiet" onClick={() => void signOut()}>Sign out</button>
+        </div>
       </header>
-      <main id="main" ref={main} tabIndex={-1}>{current(path)}</main>
+      <main id="main" ref={main} tabIndex={-1}><Guard key={path}>{current(path)}</Guard></main>
     </>
   );
 }
 
 export function App() {
   if (session.value === undefined) return <p class="loading" role="status">Loading…</p>;
-  return session.value ? <Frame /> : <SignInScreen />;
+  return session.value ? <Frame who={session.value} /> : <SignInScreen />;
 }

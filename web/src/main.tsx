@@ -1,8 +1,9 @@
 import { render } from "preact";
 import { App } from "./app";
 import { startRouter } from "./state/router";
-import { resume } from "./state/session";
+import { resume, watchSession } from "./state/session";
 
 startRouter();
+watchSession();
 void resume();
 render(<App />, document.getElementById("app")!);

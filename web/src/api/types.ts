@@ -207,6 +207,14 @@ export interface Rollout extends RolloutSummary {
   log: { at_ms: number; phase: number; verdict: string; decision: string; detail: string; by: string }[];
 }
 
+export interface RolloutDevice {
+  device: string;
+  state: string;
+  reason: string;
+  since_ms: number;
+  phase: number;
+}
+
 export interface Attention {
   kind: string;
   severity: string;

@@ -1,9 +1,11 @@
 import type { ComponentChildren } from "preact";
+import { useId } from "preact/hooks";
 
 export function Card({ title, children, wide, actions }: { title: string; children: ComponentChildren; wide?: boolean; actions?: ComponentChildren }) {
+  const id = useId();
   return (
-    <section class={wide ? "card wide" : "card"}>
-      <div class="card-head"><h2>{title}</h2>{actions}</div>
+    <section class={wide ? "card wide" : "card"} aria-labelledby={id}>
+      <div class="card-head"><h2 id={id}>{title}</h2>{actions}</div>
       {children}
     </section>
   );

@@ -1,7 +1,7 @@
 // A dangerous action asks first, and says what will happen to whom.
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
-import { ApiError } from "../api/client";
+import { useId, useRef, useState } from "preact/hooks";
+import { problemOf } from "../api/client";
 import type { Problem } from "../api/types";
 import { ProblemNote } from "./notes";
 
@@ -10,36 +10,55 @@ interface Props {
   question: string;
   children: ComponentChildren;
   danger?: boolean;
-  act: () => Promise<unknown>;
+  unavailable?: string; // why it cannot be done now: the button is there, but disabled, and says so
+  asksReason?: boolean;
+  act: (reason: string) => Promise<unknown>;
 }
 
-export function ConfirmButton({ label, question, children, danger, act }: Props) {
+export function ConfirmButton({ label, question, children, danger, unavailable, asksReason, act }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const id = useId();
   const [busy, setBusy] = useState(false);
+  const [reason, setReason] = useState("");
   const [problem, setProblem] = useState<Problem>();
-  const confirm = async () => {
+  const open = () => {
+    setProblem(undefined);
+    setReason("");
+    dialog.current?.showModal();
+  };
+  const confirm = async (event: Event) => {
+    event.preventDefault();
+    if (busy) return;
     setBusy(true);
     setProblem(undefined);
     try {
-      await act();
+      await act(reason.trim());
       dialog.current?.close();
     } catch (error) {
-      setProblem(error instanceof ApiError ? error.problem : { status: 0, code: "bug", title: "Error", detail: String(error) });
+      setProblem(problemOf(error));
     } finally {
       setBusy(false);
     }
   };
   return (
     <>
-      <button type="button" class={danger ? "danger" : undefined} onClick={() => dialog.current?.showModal()}>{label}</button>
-      <dialog ref={dialog} aria-labelledby={`confirm-${label}`}>
-        <h2 id={`confirm-${label}`}>{question}</h2>
-        <div>{children}</div>
-        {problem && <ProblemNote problem={problem} />}
-        <div class="dialog-actions">
-          <button type="button" class="quiet" onClick={() => dialog.current?.close()}>Cancel</button>
-          <button type="button" class={danger ? "danger" : "primary"} disabled={busy} onClick={() => void confirm()}>{label}</button>
-        </div>
+      <button type="button" class={danger ? "danger" : undefined} disabled={unavailable !== undefined} title={unavailable} onClick={open}>{label}</button>
+      <dialog ref={dialog} aria-labelledby={`${id}-question`} aria-describedby={`${id}-what`}>
+        <form onSubmit={(event) => void confirm(event)}>
+          <h2 id={`${id}-question`}>{question}</h2>
+          <div id={`${id}-what`}>{children}</div>
+          {asksReason && (
+            <p class="field">
+              <label for={`${id}-reason`}>Reason <span class="dim">(kept in the log)</span></label>
+              <input id={`${id}-reason`} value={reason} maxLength={200} autocomplete="off" onInput={(event) => setReason((event.target as HTMLInputElement).value)} />
+            </p>
+          )}
+          {problem && <ProblemNote problem={problem} />}
+          <div class="dialog-actions">
+            <button type="button" onClick={() => dialog.current?.close()}>Cancel</button>
+            <button type="submit" class={danger ? "danger-fill" : "primary"} disabled={busy}>{busy ? "Working…" : label}</button>
+          </div>
+        </form>
       </dialog>
     </>
   );

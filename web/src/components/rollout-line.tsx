@@ -1,31 +1,30 @@
 import type { DeviceCounts, RolloutSummary } from "../api/types";
 import { StackedBar } from "../charts/stacked-bar";
-import { Status } from "./status";
+import { rolloutHref } from "../state/router";
+import { Reason } from "./reason";
+import { Status, toneOf, wordOf } from "./status";
 
-const busy = ["offered", "downloading", "staged", "trial"];
-const bad = ["rolled_back", "rejected", "failed", "refused", "timed_out"];
-
-const sum = (counts: DeviceCounts, keys: string[]) => keys.reduce((total, key) => total + (counts[key] ?? 0), 0);
+// In the order in which a device goes through them; the bar is read from left to right.
+const order = ["committed", "trial", "staged", "downloading", "offered", "rolled_back", "rejected", "failed", "refused", "timed_out", "waiting"];
 
 export function RolloutBar({ counts, what }: { counts: DeviceCounts; what: string }) {
   return (
-    <StackedBar what={what} parts={[
-      { label: "committed", value: counts["committed"] ?? 0, tone: "tone-good" },
-      { label: "on their way", value: sum(counts, busy), tone: "tone-busy" },
-      { label: "failed", value: sum(counts, bad), tone: "tone-bad" },
-      { label: "waiting", value: counts["waiting"] ?? 0, tone: "tone-wait" },
-    ]} />
+    <StackedBar what={what} parts={order.map((state) => ({
+      label: wordOf(state), value: counts[state] ?? 0, tone: state === "waiting" ? "tone-wait" : `tone-${toneOf(state)}`,
+    }))} />
   );
 }
+
+export const rolloutName = (r: RolloutSummary) => r.name || `${r.model} ${r.from_version ? `${r.from_version} → ` : ""}${r.version}`;
 
 export function RolloutLine({ rollout }: { rollout: RolloutSummary }) {
   return (
     <div class="rollout-line">
       <p>
-        <a href={`/rollouts/${encodeURIComponent(rollout.id)}`}>{rollout.name || `${rollout.model} ${rollout.version}`}</a>{" "}
-        <Status state={rollout.state} /> <span class="dim">phase {rollout.phase + 1}</span> {rollout.reason && <code>{rollout.reason}</code>}
+        <a href={rolloutHref(rollout.id)}>{rolloutName(rollout)}</a>{" "}
+        <Status state={rollout.state} /> <span class="dim">phase {rollout.phase + 1}</span> {rollout.reason && <Reason code={rollout.reason} />}
       </p>
-      <RolloutBar counts={rollout.devices} what={`Devices of rollout ${rollout.id}`} />
+      <RolloutBar counts={rollout.devices} what={`Devices of rollout ${rolloutName(rollout)}`} />
     </div>
   );
 }

@@ -1,26 +1,54 @@
 import type { TimelineItem } from "../api/types";
-import { Status } from "./status";
+import { clock } from "../state/format";
+import { deviceHref, releaseHref } from "../state/router";
+import { entriesOf, messageOf, type Entry } from "../state/timeline";
+import { Reason } from "./reason";
+import { Status, toneOf, wordOf } from "./status";
 import { When } from "./when";
 
-export function messageOf(item: TimelineItem): string {
-  const message = item.detail?.["message"];
-  return typeof message === "string" ? message : "";
+const stateOf = (item: TimelineItem) => item.state || item.kind;
+const stepWord = (item: TimelineItem) => (item.kind === "started" ? "restarted" : wordOf(stateOf(item)));
+
+function Steps({ steps }: { steps: TimelineItem[] }) {
+  const told = steps.slice(0, -1).filter((step) => messageOf(step) !== "");
+  return (
+    <>
+      <ol class="steps" aria-label="Steps">
+        {steps.map((step) => (
+          <li key={step.id} class={`step step-${toneOf(stateOf(step))}`}>{stepWord(step)} <span class="step-time">{clock(step.at_ms, "second")}</span></li>
+        ))}
+      </ol>
+      {told.map((step) => <p key={step.id} class="entry-note"><span class="dim">{stepWord(step)}: {messageOf(step)}</span></p>)}
+    </>
+  );
 }
 
-export function Timeline({ items, withDevice }: { items: TimelineItem[]; withDevice?: boolean }) {
+function Row({ entry, withDevice, withSteps }: { entry: Entry; withDevice: boolean; withSteps: boolean }) {
+  const { head, steps } = entry;
+  const placed = [...steps].reverse().find((step) => step.variant);
+  const message = messageOf(head);
+  return (
+    <li class={`entry entry-${toneOf(stateOf(head))}`}>
+      <span class="entry-when"><When ms={head.at_ms} /></span>
+      <div class="entry-body">
+        <p class="entry-head">
+          <Status state={stateOf(head)} />
+          {head.version && <a href={releaseHref(head.model ?? "", head.version)}>{head.model} {head.version}</a>}
+          {withDevice && head.device && <span class="dim">on <a class="mono" href={deviceHref(head.device)}>{head.device}</a></span>}
+          {!withDevice && placed && <span class="dim">{placed.variant}{placed.slot && ` in slot ${placed.slot.toUpperCase()}`}</span>}
+        </p>
+        {(head.reason || message) && <p class="entry-note">{head.reason && <Reason code={head.reason} />}{head.reason && message && <span class="dim"> · </span>}{message && <span class="dim">{message}</span>}</p>}
+        {withSteps && steps.length > 1 && <Steps steps={steps} />}
+      </div>
+    </li>
+  );
+}
+
+export function Timeline({ items, withDevice = false, withSteps = false, max = Infinity }: { items: TimelineItem[]; withDevice?: boolean; withSteps?: boolean; max?: number }) {
   return (
     <ol class="timeline">
-      {items.map((item) => (
-        <li key={`${item.device ?? ""}-${item.id}`}>
-          <span class="timeline-when"><When ms={item.at_ms} /></span>
-          <Status state={item.state || item.kind} />
-          <span>
-            {withDevice && item.device && <a href={`/devices/${encodeURIComponent(item.device)}`}>{item.device}</a>}{" "}
-            {item.version && <a href={`/releases/${encodeURIComponent(item.model ?? "")}/${encodeURIComponent(item.version)}`}>{item.model} {item.version}</a>}{" "}
-            {item.variant && <span class="dim">{item.variant} in slot {item.slot}</span>} {item.reason && <code>{item.reason}</code>}{" "}
-            <span class="dim">{messageOf(item)}</span>
-          </span>
-        </li>
+      {entriesOf(items).slice(0, max).map((entry) => (
+        <Row key={`${entry.head.device ?? ""}-${entry.steps[0]!.id}`} entry={entry} withDevice={withDevice} withSteps={withSteps} />
       ))}
     </ol>
   );

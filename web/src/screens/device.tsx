@@ -1,53 +1,64 @@
+import { api } from "../api/client";
 import type { Device, DeviceModel, List, SlotEntry, TimelineItem } from "../api/types";
+import { Lane } from "../charts/lane";
 import { Card, Facts } from "../components/card";
+import { ConfirmButton } from "../components/confirm";
+import { Digest } from "../components/copy";
+import { LabelEditor, Labels } from "../components/labels";
 import { Empty, Loaded } from "../components/notes";
-import { Status } from "../components/status";
+import { Reason } from "../components/reason";
+import { Status, wordOf } from "../components/status";
 import { Table } from "../components/table";
 import { Timeline } from "../components/timeline";
 import { When } from "../components/when";
-import { bytes, count, microseconds, percent, shortened } from "../state/format";
+import { absolute, bytes, count, microseconds, percent } from "../state/format";
+import { deviceHref, releaseHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
-import { Labels } from "./devices";
+import { may } from "../state/session";
 
-function Slot({ name, entry, model }: { name: "a" | "b"; entry: SlotEntry | null; model: DeviceModel }) {
+function Slot({ name, model }: { name: "a" | "b"; model: DeviceModel }) {
+  const entry: SlotEntry | null = model.slots[name] ?? null;
   const active = model.active?.slot === name;
-  const candidate = !entry && model.update.slot === name && model.update.state !== "idle";
-  const role = active ? "active" : candidate ? "candidate" : entry ? "previous" : "empty";
+  const candidate = !active && model.update.slot === name && model.update.state !== "idle";
+  const role = active ? "active" : candidate ? "candidate" : entry ? "standby" : "empty";
+  const version = candidate ? model.update.release?.version : entry?.version;
   return (
     <div class={`slot slot-${role}`}>
-      <p class="slot-head"><strong>Slot {name.toUpperCase()}</strong> <Status state={role === "active" ? "active" : candidate ? "trial" : role} word={role} /></p>
-      {entry ? (
-        <Facts items={[
-          ["Release", <a href={`/releases/${encodeURIComponent(model.model)}/${encodeURIComponent(entry.version)}`}>{model.model} {entry.version}</a>],
-          ["Variant", entry.variant],
-          ["Why this variant", entry.variant_reason || "–"],
-          ["Manifest", <code title={entry.manifest_sha256}>{shortened(entry.manifest_sha256)}</code>],
-        ]} />
-      ) : <p class="dim">{candidate ? `${model.update.release?.version ?? ""} is being proved here` : "nothing here"}</p>}
+      <p class="slot-head">
+        <span class="slot-name">Slot {name.toUpperCase()}</span>
+        <Status state={role} word={candidate ? `candidate, ${wordOf(model.update.stage || model.update.state)}` : role} />
+      </p>
+      {version ? <p class="slot-release"><a href={releaseHref(model.model, version)}>{model.model} {version}</a></p> : <p class="slot-release dim">Nothing here</p>}
+      {candidate ? <p class="dim">It is being proved while {model.active ? `${model.active.version} goes on answering` : "nothing else runs"}.</p> : entry && (
+        <>
+          <p><strong>{entry.variant}</strong> {entry.variant_reason && <span class="dim">{entry.variant_reason}</span>}</p>
+          <p class="dim">counter {count(entry.counter)}, manifest <Digest value={entry.manifest_sha256} what="manifest digest" /></p>
+        </>
+      )}
     </div>
   );
 }
 
 function Model({ model }: { model: DeviceModel }) {
-  const stage = model.update.stage ? ` (${model.update.stage})` : "";
+  const { update, assigned } = model;
   return (
     <Card title={model.model} wide>
-      <div class="slots"><Slot name="a" entry={model.slots.a} model={model} /><Slot name="b" entry={model.slots.b} model={model} /></div>
+      <div class="slots"><Slot name="a" model={model} /><Slot name="b" model={model} /></div>
       <Facts items={[
-        ["Update", <><Status state={model.update.state} /> {stage}{model.update.release && ` ${model.update.release.version}`}</>],
-        ["Assigned", model.assigned ? `${model.assigned.version}${model.assigned.arm !== "none" ? ` (${model.assigned.arm})` : ""}` : "–"],
-        ["Last reason", model.last_reason ? <code>{model.last_reason}</code> : "–"],
-        ["Counter floor", count(model.floor)],
+        ["Update", <><Status state={update.state} />{update.stage && ` ${update.stage}`}{update.release && ` ${update.release.version}`}</>],
+        ["Assigned", assigned ? `${assigned.version}${assigned.arm !== "none" && assigned.arm ? ` (${assigned.arm})` : ""}` : "–"],
+        ["Last reason", model.last_reason ? <Reason code={model.last_reason} /> : "–"],
+        ["Lowest counter it takes", count(model.floor)],
       ]} />
       {model.rejected.length > 0 && (
         <>
           <h3>Rejected releases</h3>
           <p class="dim">This device proved them bad and will not take them again.</p>
-          <Table caption="Rejected releases" rows={model.rejected} rowKey={(r) => r.manifest_sha256} columns={[
-            { title: "Release", cell: (r) => r.version },
-            { title: "Reason", cell: (r) => <code>{r.reason}</code> },
+          <Table caption={`Releases of ${model.model} rejected by this device`} rows={model.rejected} rowKey={(r) => r.manifest_sha256} columns={[
+            { title: "Release", cell: (r) => <a href={releaseHref(model.model, r.version)}>{r.version}</a> },
+            { title: "Reason", cell: (r) => <Reason code={r.reason} /> },
             { title: "When", cell: (r) => <When ms={r.at_ms} /> },
-            { title: "Manifest", cell: (r) => <code title={r.manifest_sha256}>{shortened(r.manifest_sha256)}</code> },
+            { title: "Manifest", cell: (r) => <Digest value={r.manifest_sha256} what="manifest digest" /> },
           ]} />
         </>
       )}
@@ -59,14 +70,16 @@ function TelemetryTable({ device }: { device: Device }) {
   const rows = device.telemetry ?? [];
   if (rows.length === 0) return <Empty>No telemetry has arrived yet.</Empty>;
   return (
-    <Table caption="Telemetry by release" rows={rows} rowKey={(r) => `${r.model}@${r.version}`} columns={[
-      { title: "Release", cell: (r) => `${r.model} ${r.version}` },
+    <Table caption="Telemetry of this device by release" rows={rows} rowKey={(r) => `${r.model}@${r.version}`} columns={[
+      { title: "Release", cell: (r) => <a href={releaseHref(r.model, r.version)}>{r.model} {r.version}</a> },
       { title: "Inferences", cell: (r) => count(r.count), numeric: true },
       { title: "Errors", cell: (r) => count(r.errors), numeric: true },
       { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
+      { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
       { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
-      { title: "Accuracy", cell: (r) => <>{percent(r.accuracy_ppm)} <span class="dim">of {count(r.labelled)}</span></>, numeric: true },
-      { title: "Last window", cell: (r) => <When ms={r.last_window_ms} /> },
+      { title: "Accuracy", cell: (r) => percent(r.accuracy_ppm), numeric: true },
+      { title: "Labelled", cell: (r) => count(r.labelled), numeric: true },
+      { title: "Last report", cell: (r) => <When ms={r.last_window_ms} /> },
     ]} />
   );
 }
@@ -76,37 +89,63 @@ function Identity({ device }: { device: Device }) {
   return (
     <Facts items={[
       ["Hardware class", <span class="mono">{device.hardware_class || "–"}</span>],
-      ["CPU", `${profile.cpu_model ?? "–"}, ${profile.cores ?? "?"} cores`],
+      ["CPU", profile.cpu_model ? `${profile.cpu_model}, ${profile.cores ?? "?"} cores` : "–"],
       ["Memory", profile.memory_bytes ? bytes(profile.memory_bytes) : "–"],
-      ["System", `${profile.os ?? "–"}, kernel ${profile.kernel ?? "–"}`],
+      ["System", profile.os ? `${profile.os}, kernel ${profile.kernel ?? "–"}` : "–"],
       ["Runtime", profile.runtime ? `${profile.runtime.name} ${profile.runtime.version}` : "–"],
       ["Agent", device.agent_version || "–"],
-      ["Labels", <Labels labels={device.labels} />],
       ["Enrolled", <When ms={device.enrolled_ms} />],
-      ["Certificate", device.certificate ? <code title={device.certificate.fingerprint}>{shortened(device.certificate.fingerprint)}</code> : "–"],
+      ["Certificate", device.certificate ? <><Digest value={device.certificate.fingerprint} what="certificate fingerprint" /> <span class="dim">until {absolute(device.certificate.not_after_ms).slice(0, 10)}</span></> : "–"],
     ]} />
   );
 }
 
+function Revoke({ id, reload }: { id: string; reload: () => void }) {
+  const act = async () => {
+    await api.post(`${deviceHref(id)}:revoke`, {});
+    reload();
+  };
+  return (
+    <ConfirmButton label="Revoke" danger question="Revoke this device?" act={act} {...(may("admin") ? {} : { unavailable: "This needs the role admin" })}>
+      <p>Its certificate is refused from now on: no check-in, no update, no telemetry. The release that it runs goes on answering there. It has to be enrolled anew to come back.</p>
+    </ConfirmButton>
+  );
+}
+
 export function DeviceScreen({ id }: { id: string }) {
-  const path = `/devices/${encodeURIComponent(id)}`;
-  const device = useResource<Device>(path, [`device:${id}`, "devices"]);
-  const timeline = useResource<List<TimelineItem>>(`${path}/timeline?limit=50`, [`device:${id}`, "devices"]);
+  useTitle(id);
+  const path = deviceHref(id);
+  const device = useResource<Device>(path, [`device:${id}`], 10_000);
+  const timeline = useResource<List<TimelineItem>>(`${path}/timeline?limit=100`, [`device:${id}`]);
   return (
     <div class="page">
-      <h1 class="mono">{id}</h1>
+      <p class="crumb"><a href="/devices">Devices</a></p>
       <Loaded resource={device}>
         {(d) => (
           <>
-            <p class="lead"><Status state={d.state} /> seen <When ms={d.last_seen_ms} /></p>
-            {d.models.length === 0 && <Empty>It has no model yet. A rollout that selects it will bring one.</Empty>}
+            <div class="title">
+              <h1 class="mono">{id}</h1> <Status state={d.state} />
+              <span class="dim">seen <When ms={d.last_seen_ms} /></span> <Labels labels={d.labels} />
+              <span class="spring" />
+              {d.state !== "revoked" && <Revoke id={id} reload={device.reload} />}
+            </div>
+            {d.models.length === 0 && <Card title="Models"><Empty>It has no model yet. A rollout that selects it will bring one.</Empty></Card>}
             <div class="columns">
               {d.models.map((model) => <Model key={model.model} model={model} />)}
               <Card title="Timeline" wide>
-                <Loaded resource={timeline}>{(t) => (t.items.length === 0 ? <Empty>Nothing yet.</Empty> : <Timeline items={t.items} />)}</Loaded>
+                <Loaded resource={timeline}>
+                  {(t) => t.items.length === 0 ? <Empty>Nothing yet.</Empty> : (
+                    <>
+                      {d.models.map((model) => <Lane key={model.model} items={t.items} model={model.model} now={Math.max(d.last_seen_ms, t.items[0]!.at_ms)} />)}
+                      <Timeline items={t.items} withSteps />
+                      {t.next_cursor && <p class="dim">Older events: <code>ferry device timeline {id}</code></p>}
+                    </>
+                  )}
+                </Loaded>
               </Card>
               <Card title="Telemetry" wide><TelemetryTable device={d} /></Card>
-              <Card title="Identity" wide><Identity device={d} /></Card>
+              <Card title="Identity"><Identity device={d} /></Card>
+              {may("operator") && <Card title="Labels"><p class="dim">Rollouts select devices by them.</p><LabelEditor device={id} labels={d.labels} changed={device.reload} /></Card>}
             </div>
           </>
         )}

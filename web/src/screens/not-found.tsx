@@ -1,4 +1,7 @@
+import { useTitle } from "../state/router";
+
 export function NotFoundScreen() {
+  useTitle("Not here");
   return (
     <div class="page">
       <h1>Not here</h1>

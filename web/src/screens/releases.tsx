@@ -1,27 +1,36 @@
 import type { List, ReleaseSummary } from "../api/types";
-import { Empty, Loaded } from "../components/notes";
+import { Card } from "../components/card";
+import { Command, Digest } from "../components/copy";
+import { Loaded } from "../components/notes";
 import { Status } from "../components/status";
 import { Table } from "../components/table";
 import { When } from "../components/when";
-import { count, shortened } from "../state/format";
+import { count } from "../state/format";
+import { releaseHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 
 export function ReleasesScreen() {
-  const releases = useResource<List<ReleaseSummary>>("/releases?limit=200", ["releases", "rollouts"]);
+  useTitle("Releases");
+  const releases = useResource<List<ReleaseSummary>>("/releases?limit=200", ["releases", "rollouts", "devices"]);
   return (
     <div class="page">
       <h1>Releases</h1>
       <Loaded resource={releases}>
-        {(list) => list.items.length === 0 ? <Empty>Nothing is published yet: <code>ferry release publish</code> from CI.</Empty> : (
-          <Table caption="Releases" rows={list.items} rowKey={(r) => r.manifest_sha256} columns={[
-            { title: "Release", cell: (r) => <a href={`/releases/${encodeURIComponent(r.model)}/${encodeURIComponent(r.version)}`}>{r.model} {r.version}</a> },
-            { title: "State", cell: (r) => <Status state={r.state} /> },
-            { title: "CI gate", cell: (r) => <Status state={r.gate_result ?? ""} /> },
-            { title: "Variants", cell: (r) => (r.variant_names ?? []).join(", ") },
-            { title: "Devices", cell: (r) => `${count(r.devices.running)} / ${count(r.devices.total)}`, numeric: true },
-            { title: "Published", cell: (r) => <><When ms={r.published_ms} /> <span class="dim">by {r.published_by}</span></> },
-            { title: "Manifest", cell: (r) => <code title={r.manifest_sha256}>{shortened(r.manifest_sha256)}</code> },
-          ]} />
+        {(list) => list.items.length === 0 ? (
+          <Card title="Nothing is published yet"><p>A release comes from CI, signed, with the report of the gate that let it out.</p><Command line="ferry release publish out/ --key release-MODEL.pem" /></Card>
+        ) : (
+          <>
+            <Table caption="Releases" rows={list.items} rowKey={(r) => r.manifest_sha256} columns={[
+              { title: "Release", cell: (r) => <a href={releaseHref(r.model, r.version)}>{r.model} {r.version}</a> },
+              { title: "State", cell: (r) => <Status state={r.state} /> },
+              { title: "CI gate", cell: (r) => <Status state={r.gate_result ?? ""} /> },
+              { title: "Variants", cell: (r) => (r.variant_names ?? []).join(", ") },
+              { title: "Devices on it", cell: (r) => <>{count(r.devices.running)} <span class="dim">/ {count(r.devices.total)}</span></>, numeric: true },
+              { title: "Published", cell: (r) => <><When ms={r.published_ms} /> <span class="dim">by {r.published_by}</span></> },
+              { title: "Manifest", cell: (r) => <Digest value={r.manifest_sha256} what="manifest digest" /> },
+            ]} />
+            {list.next_cursor && <p class="dim">The newest 200 are shown. All: <code>ferry release list</code></p>}
+          </>
         )}
       </Loaded>
     </div>

@@ -1,41 +1,46 @@
 import type { List, ReleaseTelemetry, SeriesPoint, Telemetry } from "../api/types";
-import { Lines } from "../charts/lines";
+import { Lines, type Line } from "../charts/lines";
 import { Card } from "../components/card";
 import { Empty, Loaded } from "../components/notes";
 import { Table } from "../components/table";
 import { bytes, count, microseconds, percent } from "../state/format";
-import { location, setQuery } from "../state/router";
+import { location, releaseHref, setQuery, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 
-const windows: [string, string][] = [["3600", "last hour"], ["86400", "last day"], ["604800", "last week"]];
+const windows: [string, string][] = [["3600", "last hour"], ["86400", "last day"], ["604800", "last week"], ["2592000", "last 30 days"]];
 
-function lines(releases: ReleaseTelemetry[], value: (point: SeriesPoint) => number, useful: (point: SeriesPoint) => boolean) {
-  return releases
-    .map((r) => ({ label: r.version, points: r.series.filter(useful).map((p) => ({ at_ms: p.at_ms, value: value(p) })) }))
-    .filter((line) => line.points.length > 0);
+function lines(releases: ReleaseTelemetry[], value: (point: SeriesPoint) => number, useful: (point: SeriesPoint) => boolean): Line[] {
+  return releases.map((r, color) => ({ label: r.version, color, points: r.series.filter(useful).map((p) => ({ at_ms: p.at_ms, value: value(p) })) }));
+}
+
+function ByRelease({ telemetry: t }: { telemetry: Telemetry }) {
+  return (
+    <Table caption="Telemetry by release" rows={t.releases} rowKey={(r) => r.version} columns={[
+      { title: "Release", cell: (r) => <a href={releaseHref(t.model, r.version)}>{r.version}</a> },
+      { title: "Devices", cell: (r) => count(r.devices), numeric: true },
+      { title: "Inferences", cell: (r) => count(r.count), numeric: true },
+      { title: "Errors", cell: (r) => count(r.errors), numeric: true },
+      { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
+      { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
+      { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
+      { title: "Accuracy", cell: (r) => percent(r.accuracy_ppm), numeric: true },
+      { title: "Labelled", cell: (r) => count(r.labelled), numeric: true },
+      { title: "Worker memory", cell: (r) => (r.worker_memory_bytes > 0 ? bytes(r.worker_memory_bytes) : "–"), numeric: true },
+    ]} />
+  );
 }
 
 function Model({ model, window }: { model: string; window: string }) {
-  const telemetry = useResource<Telemetry>(`/telemetry?model=${encodeURIComponent(model)}&window_s=${window}`, ["overview"]);
+  const telemetry = useResource<Telemetry>(`/telemetry?model=${encodeURIComponent(model)}&window_s=${encodeURIComponent(window)}`, ["releases"], 10_000);
   return (
     <Loaded resource={telemetry}>
-      {(t) => t.releases.length === 0 ? <Empty>No telemetry in this time.</Empty> : (
+      {(t) => t.releases.length === 0 ? <Card title="By release"><Empty>No telemetry in this time.</Empty></Card> : (
         <div class="columns">
-          <Card title="By release" wide>
-            <Table caption="Telemetry by release" rows={t.releases} rowKey={(r) => r.version} columns={[
-              { title: "Release", cell: (r) => <a href={`/releases/${encodeURIComponent(model)}/${encodeURIComponent(r.version)}`}>{r.version}</a> },
-              { title: "Devices", cell: (r) => count(r.devices), numeric: true },
-              { title: "Inferences", cell: (r) => count(r.count), numeric: true },
-              { title: "Errors", cell: (r) => count(r.errors), numeric: true },
-              { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
-              { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
-              { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
-              { title: "Accuracy", cell: (r) => <>{percent(r.accuracy_ppm)} <span class="dim">of {count(r.labelled)}</span></>, numeric: true },
-              { title: "Worker memory", cell: (r) => (r.worker_memory_bytes > 0 ? bytes(r.worker_memory_bytes) : "–"), numeric: true },
-            ]} />
-          </Card>
-          <Card title="Latency p99"><Lines title="p99 over time" unit={microseconds} lines={lines(t.releases, (p) => p.p99_us, (p) => p.count > 0)} /></Card>
-          <Card title="Accuracy"><Lines title="Labelled accuracy over time" unit={(v) => `${v.toFixed(0)} %`} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>
+          <Card title="By release" wide><ByRelease telemetry={t} /></Card>
+          <Card title="Latency"><Lines title="p99 of inferences" unit={microseconds} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => p.p99_us, (p) => p.count > 0)} /></Card>
+          <Card title="Accuracy"><Lines title="Right answers of labelled ones" unit={(v) => `${v.toFixed(1)} %`} step_s={t.step_s} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>
+          <Card title="Load"><Lines title="Inferences per minute" unit={(v) => count(Math.round(v))} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (p.count * 60) / t.step_s, () => true)} /></Card>
+          <Card title="Errors"><Lines title="Failed inferences" unit={(v) => `${v.toFixed(2)} %`} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (100 * p.errors) / (p.count + p.errors), (p) => p.count + p.errors > 0)} /></Card>
         </div>
       )}
     </Loaded>
@@ -43,7 +48,8 @@ function Model({ model, window }: { model: string; window: string }) {
 }
 
 export function TelemetryScreen() {
-  const models = useResource<List<{ model: string }>>("/models", ["releases"]);
+  useTitle("Telemetry");
+  const models = useResource<List<{ model: string }>>("/models?limit=200", ["releases"]);
   const query = location.value.query;
   const window = query.get("window") ?? "3600";
   return (
@@ -52,7 +58,7 @@ export function TelemetryScreen() {
       <Loaded resource={models}>
         {(list) => {
           const model = query.get("model") ?? list.items[0]?.model;
-          if (!model) return <Empty>No model is published yet.</Empty>;
+          if (!model) return <Card title="No data yet"><Empty>No model is published yet.</Empty></Card>;
           return (
             <>
               <form class="filters" onSubmit={(event) => event.preventDefault()}>

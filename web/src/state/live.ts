@@ -3,7 +3,6 @@ import { signal } from "@preact/signals";
 
 export type LiveState = "live" | "reconnecting" | "paused";
 export const liveState = signal<LiveState>("reconnecting");
-export const lastHeardMs = signal(0);
 
 export interface Hint {
   topic: string;
@@ -14,8 +13,11 @@ export interface Hint {
 type Listener = () => void;
 const listeners = new Map<string, Set<Listener>>();
 const waiting = new Set<Listener>();
-const coalesceMs = 250;
-const fallbackPollMs = 10_000;
+export const coalesceMs = 250;
+export const fallbackPollMs = 10_000;
+export const hiddenPauseMs = 10_000;
+export const retryMaxMs = 30_000;
+const topics = ["overview", "devices", "releases", "rollouts"];
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function flush(): void {
@@ -25,11 +27,19 @@ function flush(): void {
   for (const listener of due) listener();
 }
 
-// Calls everyone who listens to the hint's topic, or to its kind of topic ("devices" hears "device:dev-1").
+// Calls everyone who listens to the hint's topic, or to its kind of topic ("devices" hears "device:dev-1"). The server
+// names the object of a hint about a list ("devices", id dev-1): whoever shows that object hears it too. null: everyone.
 export function heard(hint: Hint | null): void {
-  const topics = hint ? [hint.topic, hint.topic.split(":")[0]! + "s", "overview"] : [...listeners.keys()];
-  for (const topic of topics) {
-    for (const listener of listeners.get(topic) ?? []) waiting.add(listener);
+  let names: string[];
+  if (hint) {
+    const kind = hint.topic.split(":")[0]!;
+    const [one, many] = topics.includes(kind) ? [kind.replace(/s$/, ""), kind] : [kind, `${kind}s`];
+    names = [hint.topic, many, "overview", ...(hint.id ? [`${one}:${hint.id}`] : [])];
+  } else {
+    names = [...listeners.keys()];
+  }
+  for (const name of names) {
+    for (const listener of listeners.get(name) ?? []) waiting.add(listener);
   }
   if (waiting.size > 0) timer ??= setTimeout(flush, coalesceMs);
 }
@@ -40,44 +50,88 @@ export function listen(topic: string, listener: Listener): () => void {
   return () => {
     set.delete(listener);
     waiting.delete(listener);
+    if (set.size === 0) listeners.delete(topic);
   };
 }
 
-function parseHint(data: string): Hint | null {
+export function parseHint(data: string): Hint | null {
   try {
-    const value = JSON.parse(data) as Partial<Hint>;
-    return typeof value.topic === "string" ? { topic: value.topic, kind: value.kind ?? "", id: value.id ?? "" } : null;
+    const value = JSON.parse(data) as Partial<Hint> | null;
+    return typeof value?.topic === "string" ? { topic: value.topic, kind: String(value.kind ?? ""), id: String(value.id ?? "") } : null;
   } catch {
     return null;
   }
 }
 
+// Opens the stream and keeps it open; closed while the tab is hidden, because a browser gives one origin six connections.
 export function startLive(): () => void {
-  const source = new EventSource("/api/v1/events?topics=overview,devices,releases,rollouts");
-  const alive = () => {
-    liveState.value = "live";
-    lastHeardMs.value = Date.now();
+  let source: EventSource | undefined;
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  let hide: ReturnType<typeof setTimeout> | undefined;
+  let failures = 0;
+
+  const close = () => {
+    clearTimeout(retry);
+    source?.close();
+    source = undefined;
   };
-  source.onopen = alive;
-  source.onerror = () => {
+  const open = () => {
+    close();
     liveState.value = "reconnecting";
-  };
-  for (const name of ["overview", "devices", "releases", "rollouts", "device", "rollout"]) {
-    source.addEventListener(name, (event) => {
+    const stream = new EventSource(`/api/v1/events?topics=${topics.join(",")}`);
+    source = stream;
+    const alive = () => {
+      failures = 0;
+      liveState.value = "live";
+    };
+    stream.onopen = () => {
       alive();
-      heard(parseHint((event as MessageEvent<string>).data));
+      heard(null); // what changed while nobody listened
+    };
+    stream.onerror = () => {
+      if (source !== stream) return;
+      liveState.value = "reconnecting";
+      // After an answer other than 200 (a proxy, a server that drains) the browser gives up; we do not.
+      if (stream.readyState === EventSource.CLOSED) {
+        retry = setTimeout(open, Math.min(1_000 * 2 ** failures, retryMaxMs) * (0.75 + Math.random() / 2));
+        failures++;
+      }
+    };
+    for (const name of [...topics, "device", "rollout"]) {
+      stream.addEventListener(name, (event) => {
+        alive();
+        heard(parseHint((event as MessageEvent<string>).data));
+      });
+    }
+    stream.addEventListener("reset", () => {
+      alive();
+      heard(null);
     });
-  }
-  source.addEventListener("reset", () => {
-    alive();
-    heard(null);
-  });
+  };
+  const visibility = () => {
+    clearTimeout(hide);
+    if (document.hidden) {
+      hide = setTimeout(() => {
+        close();
+        liveState.value = "paused";
+      }, hiddenPauseMs);
+    } else if (liveState.value === "paused") {
+      open();
+    }
+  };
+
+  open();
+  document.addEventListener("visibilitychange", visibility);
+  window.addEventListener("online", open);
   // Also without a stream the page stays true, only later.
   const poll = setInterval(() => {
-    if (liveState.value !== "live") heard(null);
+    if (liveState.value === "reconnecting") heard(null);
   }, fallbackPollMs);
   return () => {
-    source.close();
+    close();
+    clearTimeout(hide);
     clearInterval(poll);
+    document.removeEventListener("visibilitychange", visibility);
+    window.removeEventListener("online", open);
   };
 }

@@ -1,5 +1,6 @@
 // The address is the state: path and query, nothing else.
 import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 
 export interface Location {
   path: string;
@@ -26,25 +27,38 @@ export function setQuery(key: string, value: string): void {
   location.value = read();
 }
 
-export function startRouter(): void {
-  window.addEventListener("popstate", () => {
+// Whether a link leads to a screen of this site: not to another origin ("//host"), not to the server's own answers.
+function isScreen(href: string): boolean {
+  if (!href.startsWith("/")) return false;
+  const url = new URL(href, window.location.href);
+  return url.origin === window.location.origin && !url.pathname.startsWith("/api/");
+}
+
+export function startRouter(): () => void {
+  const moved = () => {
     location.value = read();
-  });
+  };
   // Ordinary links stay ordinary links: one listener keeps those of this site inside the page.
-  document.addEventListener("click", (event) => {
-    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const clicked = (event: MouseEvent) => {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = (event.target as Element | null)?.closest?.("a[href]");
     const href = link?.getAttribute("href");
-    if (!link || !href?.startsWith("/") || link.hasAttribute("download")) return;
+    if (!link || !href || !isScreen(href) || link.hasAttribute("download") || link.hasAttribute("target")) return;
     event.preventDefault();
     go(href);
-  });
+  };
+  window.addEventListener("popstate", moved);
+  document.addEventListener("click", clicked);
+  return () => {
+    window.removeEventListener("popstate", moved);
+    document.removeEventListener("click", clicked);
+  };
 }
 
 // "/devices/:id" against a path; null when it does not fit.
 export function match(pattern: string, path: string): Record<string, string> | null {
   const wanted = pattern.split("/");
-  const given = path.split("/");
+  const given = path.length > 1 ? path.replace(/\/$/, "").split("/") : path.split("/");
   if (wanted.length !== given.length) return null;
   const parameters: Record<string, string> = {};
   for (let i = 0; i < wanted.length; i++) {
@@ -55,9 +69,21 @@ export function match(pattern: string, path: string): Record<string, string> | n
       } catch {
         return null;
       }
+      if (parameters[part.slice(1)] === "") return null;
     } else if (part !== given[i]) {
       return null;
     }
   }
   return parameters;
+}
+
+export const deviceHref = (id: string) => `/devices/${encodeURIComponent(id)}`;
+export const releaseHref = (model: string, version: string) => `/releases/${encodeURIComponent(model)}/${encodeURIComponent(version)}`;
+export const rolloutHref = (id: string) => `/rollouts/${encodeURIComponent(id)}`;
+
+// What the browser's tab and history call this page.
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = `${title} · Ferry`;
+  }, [title]);
 }
