@@ -117,7 +117,9 @@ class Story:
         listed = wait_until("the server lists the device with its hardware profile", lambda: next(
             (d for d in (world.server.api.get("/devices") or {}).get("items", [])
              if d["id"] == device.id and d.get("hardware_class")), None))
-        require(listed["hardware_class"] == device.status()["hardware_class"], "server and device disagree on the class")
+        measured = self.expected("hardware_class", device.status()["hardware_class"])
+        require(listed["hardware_class"] == measured,
+                f"hardware class: the server says {listed['hardware_class']}, expected {measured}")
         self.say(f"{device.id} is {listed['hardware_class']}")
         self.done("1", f"one agent enrolled with a key it made itself: {device.id}")
 
