@@ -47,6 +47,7 @@ RELEASES = [
     Release("1.1.0", widths=(16, 32, 64), hidden=64, steps=4200, rate=0.004, seed=110),
     Release("1.2.0", widths=(16, 32, 64), hidden=64, steps=80, rate=0.001, seed=120),
     Release("1.3.0", widths=(16, 32, 48), hidden=64, steps=5600, rate=0.004, seed=130, haze_correction=True),
+    Release("1.4.0", widths=(16, 32, 56), hidden=64, steps=6000, rate=0.004, seed=140),
 ]
 
 

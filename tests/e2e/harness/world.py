@@ -1,9 +1,11 @@
 """One small world: keys, a server, devices, the CLI. Everything in one folder, every port chosen by the system."""
+import http.client
 import json
 import os
 import pathlib
 import signal
 
+from .feeder import UnixConnection
 from .operator_api import OperatorApi
 from .processes import Program, StoryError, require, run, wait_until
 
@@ -72,18 +74,25 @@ class Device:
         os.kill(self.program.pid, signal.SIGKILL)
         self.program.process.wait()
 
-    def status(self):
-        """The device's own words over its local API; None while it is away."""
-        import http.client
-        from .feeder import UnixConnection
+    def ask(self, path):
+        """(status, body) of the local API; (0, b"") while the agent is away."""
         connection = UnixConnection(self.data / "run" / "infer.sock")
         try:
-            connection.request("GET", "/ferry/v1/status")
-            return json.loads(connection.getresponse().read())
-        except (OSError, ValueError, http.client.HTTPException):
-            return None
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
         finally:
             connection.close()
+
+    def status(self):
+        """The device's own words; None while it is away."""
+        code, body = self.ask("/ferry/v1/status")
+        return json.loads(body) if code == 200 else None
+
+    def model_ready(self):
+        return self.ask(f"/v2/models/{MODEL}/ready")[0] == 200
 
     def model_status(self):
         status = self.status()
