@@ -8,6 +8,7 @@ const folder = new URL("../dist/assets/", import.meta.url);
 
 let whole = gzipSync(readFileSync(new URL("../dist/index.html", import.meta.url))).length;
 for (const name of readdirSync(folder)) {
+  if (name.endsWith(".gz")) continue;
   const bytes = gzipSync(readFileSync(new URL(name, folder))).length;
   whole += bytes;
   console.log(`${String(bytes).padStart(7)} B gzip  ${name}`);
