@@ -5,6 +5,8 @@
 #include "agent/telemetry_link.hpp"
 #include "agent/update_driver.hpp"
 
+#include <algorithm>
+
 namespace ferry::agent {
 namespace {
 
@@ -28,6 +30,10 @@ class Fleet {
         continue;
       }
       driver(item.model).assign(item.release);
+    }
+    for (auto& [model, one] : drivers_) {
+      const auto ordered = std::ranges::find(assignment.recalls, model, &Recall::model);
+      one->recall(ordered == assignment.recalls.end() ? std::nullopt : std::optional(*ordered));
     }
   }
   void signal(const std::string& model, ActivatorSignal signal) {

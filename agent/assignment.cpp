@@ -23,6 +23,19 @@ Result<ModelAssignment> parse_model(const Json& item) {
   return assigned;
 }
 
+Result<Recall> parse_recall(const Json& item) {
+  Recall recall;
+  TRY(recall.model, string_at(item, "model", 64));
+  TRY_VOID(ota::check_model_name(recall.model));
+  TRY(auto digest, string_at(item, "manifest_sha256", 64));
+  TRY(recall.manifest_sha256, Digest::from_hex(digest));
+  TRY(recall.reason, string_at(item, "reason", 64));
+  if (!recall.reason.starts_with("live.") && recall.reason != "operator.rollback")
+    return Error{Errc::bad_input, "reason: found \"" + recall.reason + "\", expected live.* or operator.rollback"};
+  TRY(recall.message, string_or(item, "message", "", ota::message_bytes_max));
+  return recall;
+}
+
 }  // namespace
 
 Result<Assignment> parse_assignment(std::string_view body) {
@@ -43,6 +56,13 @@ Result<Assignment> parse_assignment(std::string_view body) {
         if (before.model == model->model)
           return Error{Errc::bad_input, "models: \"" + model->model + "\" is listed twice"};
       assignment.models.push_back(std::move(*model));
+    }
+    if (!document.contains("recalls")) return assignment;
+    TRY(auto recalls, array_at(document, "recalls", models_per_device_max));
+    for (std::size_t index = 0; index < recalls->size(); ++index) {
+      auto recall = parse_recall((*recalls)[index]);
+      if (!recall) return std::move(recall).error().within("recalls[" + std::to_string(index) + "]");
+      assignment.recalls.push_back(std::move(*recall));
     }
     return assignment;
   };

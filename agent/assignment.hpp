@@ -13,9 +13,18 @@ struct ModelAssignment {
   std::string model;
   ota::AssignedRelease release;
 };
+// A release that must leave the device, whatever else is assigned.
+struct Recall {
+  std::string model;
+  Digest manifest_sha256;
+  std::string reason;  // live.* | operator.rollback
+  std::string message;
+  bool operator==(const Recall&) const = default;
+};
 struct Assignment {
   std::string device;
   std::vector<ModelAssignment> models;  // distinct names
+  std::vector<Recall> recalls;          // distinct models
   Duration telemetry_interval{std::chrono::seconds{60}};
 };
 

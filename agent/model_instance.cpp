@@ -17,6 +17,8 @@ constexpr int restarts_at_once = 3;
 constexpr Duration restart_delay_first{100};
 constexpr Duration restart_delay_max = std::chrono::seconds{30};
 constexpr std::int64_t bytes_per_mib = 1024 * 1024;
+// The budget is private memory; on top come the pages of programs and libraries, which every worker has.
+constexpr std::int64_t memory_beside_budget_bytes = 128 * bytes_per_mib;
 
 Result<std::vector<runtime::TensorInfo>> infos_at(const Json& head, std::string_view key) {
   TRY(const Json* array, array_at(head, key, runtime::tensors_max));
@@ -97,23 +99,29 @@ void ModelInstance::relabel(const SlotContents& release) { release_ = std::make_
 
 void ModelInstance::start(std::function<void(Result<>)> done) {
   state_ = State::loading;
-  auto refuse = [&](Error error) {
+  auto refuse = [&](Error error, const char* reason) {
     state_ = State::down;
-    if (error.reason.empty()) error.reason = "trial.load";
+    if (error.reason.empty()) error.reason = reason;
     asio::post(io_, [done = std::move(done), error = std::move(error)] { done(error); });
   };
   const auto* variant = release_->manifest->variant(release_->variant);
   if (variant == nullptr) {
-    return refuse(Error{Errc::internal, "variant \"" + release_->variant + "\" is not in the manifest"});
+    return refuse(Error{Errc::internal, "variant \"" + release_->variant + "\" is not in the manifest"}, "trial.load");
   }
   auto worker = WorkerProcess::start(io_, launch_, name(), log_);
-  if (!worker) return refuse(std::move(worker).error());
+  if (!worker) return refuse(std::move(worker).error(), "device.runtime");  // not the release's fault
   worker_ = std::move(*worker);
   worker_->on_death([weak = weak_from_this()] {
     if (auto self = weak.lock()) self->died();
   });
+  auto memory_bytes_max = variant->budget.memory_mib_or_default() * bytes_per_mib;
+  worker_->watch_memory(static_cast<std::uint64_t>(memory_bytes_max + memory_beside_budget_bytes),
+                        [weak = weak_from_this()](std::uint64_t bytes) {
+                          auto self = weak.lock();
+                          if (self && self->memory_listener_) self->memory_listener_(bytes);
+                        });
   auto request = load_request(release_->directory / variant->file.name, variant->file.sha256.hex(),
-                              variant->file.length_bytes, variant->budget.memory_mib_or_default() * bytes_per_mib);
+                              variant->file.length_bytes, memory_bytes_max);
   auto answered = [self = shared_from_this(), done = std::move(done)](Result<WorkerAnswer> answer) {
     self->loaded(std::move(answer), done);
   };
@@ -197,13 +205,15 @@ void ModelInstance::stop() {
   stopped_ = true;
   supervised_ = false;
   listener_ = {};
+  memory_listener_ = {};
   restart_->timer.cancel();
   if (worker_ && state_ != State::loading) worker_->stop();
   if (worker_ && state_ == State::loading) worker_->kill({});
 }
 
 void ModelInstance::tell(Change change) {
-  if (listener_) listener_(change);
+  auto listener = listener_;  // it may stop this instance, and with that take itself away
+  if (listener) listener(change);
 }
 
 }  // namespace ferry::agent

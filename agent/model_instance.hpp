@@ -32,11 +32,13 @@ class ModelInstance : public std::enable_shared_from_this<ModelInstance> {
   ~ModelInstance();
 
   // Starts a worker and loads the release. Exactly one call of `loaded`, not from inside start(). Errors carry a
-  // reason: trial.load, trial.memory, trial.crash, trial.hang, slot.corrupt, contract.mismatch.
+  // reason: trial.load, trial.memory, trial.crash, trial.hang, slot.corrupt, contract.mismatch, device.runtime.
   void start(std::function<void(Result<>)> loaded);
   // Restart by itself from now on (or no more); a supervised instance that is down starts at once.
   void supervise(bool on);
   void on_change(std::function<void(Change)> listener) { listener_ = std::move(listener); }
+  // Resident bytes of the worker, now and then while it works.
+  void on_memory(std::function<void(std::uint64_t bytes)> listener) { memory_listener_ = std::move(listener); }
   // Pending requests are answered, then the worker ends; no restart, no further change.
   void stop();
 
@@ -77,6 +79,7 @@ class ModelInstance : public std::enable_shared_from_this<ModelInstance> {
   std::string class_output_;
   std::string runtime_version_;
   std::function<void(Change)> listener_;
+  std::function<void(std::uint64_t)> memory_listener_;
 };
 
 }  // namespace ferry::agent

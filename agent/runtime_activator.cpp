@@ -182,9 +182,16 @@ Result<> RuntimeActivator::prove(const SlotContents& candidate, Duration limit, 
 ServedModel& RuntimeActivator::served(const std::string& model) {
   auto& slot = models_[model];
   if (!slot) {
-    slot = std::make_unique<ServedModel>(server_->io(), served_limits_, [this, model](ActivatorSignal signal) {
+    auto tell = [this, model](ActivatorSignal signal) {
       if (listener_) listener_(model, signal);
-    });
+    };
+    ServedModel::Memory sample;
+    if (options_.observer != nullptr) {
+      sample = [this](const SlotContents& release, std::uint64_t bytes) {
+        options_.observer->on_worker_memory(release, bytes);
+      };
+    }
+    slot = std::make_unique<ServedModel>(server_->io(), served_limits_, std::move(tell), std::move(sample));
   }
   return *slot;
 }

@@ -35,8 +35,8 @@ struct ServedModel::Waiter {
   asio::steady_timer timer;
 };
 
-ServedModel::ServedModel(asio::io_context& io, ServedLimits limits, Signal signal)
-    : io_(io), limits_(limits), signal_(std::move(signal)) {}
+ServedModel::ServedModel(asio::io_context& io, ServedLimits limits, Signal signal, Memory memory)
+    : io_(io), limits_(limits), signal_(std::move(signal)), memory_(std::move(memory)) {}
 
 ServedModel::~ServedModel() {
   *here_ = false;
@@ -78,6 +78,7 @@ asio::awaitable<Result<std::shared_ptr<ModelInstance>>> ServedModel::active_read
 asio::awaitable<Result<Answered>> ServedModel::infer(const InferenceRequest& request) {
   Error last{Errc::unavailable, "the worker died too often; try again"};
   int charged = 0;  // how often a worker died while it was working on this very request
+  bool died = false;
   for (int round = 0; round < rounds_max && charged < limits_.tries; ++round) {
     CO_TRY(auto instance, co_await active_ready());
     bool on_trial = probation_ && instance == active_;
@@ -95,7 +96,7 @@ asio::awaitable<Result<Answered>> ServedModel::infer(const InferenceRequest& req
       answer = std::move(taken).error();
     }
     last = std::move(answer).error();
-    bool died = !worker->alive();
+    died = !worker->alive();
     if (last.code == Errc::cancelled && died) continue;  // it had not begun: ask whoever is active now
     if (on_trial && blames_model(last)) {
       note_probation(&last, died);
@@ -116,6 +117,11 @@ asio::awaitable<Result<Answered>> ServedModel::infer(const InferenceRequest& req
     break;
   }
   if (last.code != Errc::bad_input) ++counts_.failed;
+  if (died) {
+    last.code = Errc::unavailable;
+    if (charged > 0)
+      last.context = "the worker died of this request (tries: " + std::to_string(charged) + "): " + last.context;
+  }
   co_return last;
 }
 
@@ -213,7 +219,16 @@ void ServedModel::listen_to_active(const std::shared_ptr<ModelInstance>& instanc
     if (change == ModelInstance::Change::unloadable) signal_(ActivatorSignal::active_unloadable);
     wake_waiting();
   });
+  listen_to_memory(instance);
   instance->supervise(true);
+}
+
+void ServedModel::listen_to_memory(const std::shared_ptr<ModelInstance>& instance) {
+  if (!memory_) return;
+  instance->on_memory([this, here = here_, weak = std::weak_ptr(instance)](std::uint64_t bytes) {
+    auto self = weak.lock();
+    if (*here && self && self == active_) memory_(*self->release(), bytes);
+  });
 }
 
 void ServedModel::make_active(std::shared_ptr<ModelInstance> instance) {
@@ -280,6 +295,7 @@ Result<> ServedModel::take_over() {
   probation_report_ = {};
   previous_ = std::exchange(active_, std::exchange(candidate_, nullptr));
   probation_ = true;
+  listen_to_memory(active_);
   wake_waiting();
   return {};
 }

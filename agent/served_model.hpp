@@ -38,14 +38,16 @@ struct ServedCounts {
 class ServedModel {
  public:
   using Signal = std::function<void(ActivatorSignal)>;
-  ServedModel(boost::asio::io_context& io, ServedLimits limits, Signal signal);
+  using Memory = std::function<void(const SlotContents&, std::uint64_t bytes)>;  // of the worker that answers
+  ServedModel(boost::asio::io_context& io, ServedLimits limits, Signal signal, Memory memory = {});
   ~ServedModel();
 
   // Waits until the active release is loaded; it tells inputs and outputs. Errors: not_found (no release is active),
   // unavailable (its worker does not come back in time).
   boost::asio::awaitable<Result<std::shared_ptr<ModelInstance>>> active_ready();
   // Asks the active release; if its worker dies of the request, the restarted one or the fallback. `request` lives in
-  // the caller. Errors: bad_input (the request does not fit), not_found, unavailable, else the model's with its reason.
+  // the caller. Errors: bad_input (the request does not fit), not_found, unavailable (no worker, or each died of it:
+  // then with the death's reason), else the model's with its reason.
   boost::asio::awaitable<Result<Answered>> infer(const InferenceRequest& request);
 
   // What the activator does. An instance given here is ready (or, for make_active, being brought back).
@@ -72,6 +74,7 @@ class ServedModel {
   void wake_waiting();
   Result<Answered> take(ModelInstance& instance, WorkerAnswer answer);
   void listen_to_active(const std::shared_ptr<ModelInstance>& instance);
+  void listen_to_memory(const std::shared_ptr<ModelInstance>& instance);
   void candidate_died(const std::shared_ptr<ModelInstance>& instance);
   void note_probation(const Error* error, bool died);
   void mirror_later(const InferenceRequest& request);
@@ -83,6 +86,7 @@ class ServedModel {
   boost::asio::io_context& io_;
   ServedLimits limits_;
   Signal signal_;
+  Memory memory_;
   std::shared_ptr<ModelInstance> active_;     // answers
   std::shared_ptr<ModelInstance> previous_;   // warm, while probation_
   std::shared_ptr<ModelInstance> candidate_;  // proved, before it takes over

@@ -38,11 +38,7 @@ RuntimeActivator::RuntimeActivator(ServingOptions options, WorkerLimits worker_l
   server_ = std::make_unique<http::Server>(std::move(router), std::vector{unix_socket, loopback}, local_limits(), log_);
 }
 
-RuntimeActivator::~RuntimeActivator() {
-  close();
-  // Instances hold sockets and timers of the server's io_context, and so do handlers that still wait in it.
-  models_.clear();
-}
+RuntimeActivator::~RuntimeActivator() { close(); }
 
 Result<> RuntimeActivator::open() {
   TRY_VOID(make_directories(socket().parent_path()));
@@ -57,6 +53,9 @@ void RuntimeActivator::close() {
   });
   server_->stop();  // connections drain while workers still answer
   open_ = false;    // whoever waits for the io thread stops waiting
+  // Nothing runs on the io thread any more. Instances hold sockets and timers of its context, and so do handlers that
+  // still wait in it: the workers are told to end here, and what is left of them ends with the server.
+  models_.clear();
 }
 
 std::string RuntimeActivator::url() const {

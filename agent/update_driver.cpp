@@ -86,6 +86,15 @@ void UpdateDriver::assign(const ota::AssignedRelease& release) {
   sleeper_.wake();
 }
 
+void UpdateDriver::recall(const std::optional<Recall>& recall) {
+  {
+    std::lock_guard lock(mutex_);
+    if (recall_ == recall) return;
+    recall_ = recall;
+  }
+  sleeper_.wake();
+}
+
 void UpdateDriver::signal(ActivatorSignal signal) {
   if (signal == ActivatorSignal::active_unloadable) {
     std::lock_guard lock(mutex_);
@@ -149,6 +158,7 @@ Duration UpdateDriver::turn() {
     drain();
     watch_trial();
     drain();
+    take_recall();
     take_assignment();
   }
   return wait_after_turn();
@@ -189,6 +199,18 @@ void UpdateDriver::interrupt_with_assignment() {
     unfinished_ = std::move(cut);
     retry_at_ = ports_.clock.monotonic();
   }
+}
+
+// Shown at every turn: a recall that had nothing to go back to may have now.
+void UpdateDriver::take_recall() {
+  std::optional<Recall> recall;
+  {
+    std::lock_guard lock(mutex_);
+    recall = recall_;
+  }
+  if (!recall) return;
+  feed(ota::Recalled{recall->manifest_sha256, recall->reason, recall->message, now_ms()});
+  drain();
 }
 
 // An idle machine is shown the present assignment at every turn, unless that release failed a short while ago.

@@ -1,6 +1,7 @@
 // Drives one model's update: event -> step -> state on disk -> commands; their outcomes are the next events.
 #pragma once
 #include "agent/activator.hpp"
+#include "agent/assignment.hpp"
 #include "agent/event_spool.hpp"
 #include "agent/release_resolver.hpp"
 #include "agent/status.hpp"
@@ -48,6 +49,8 @@ class UpdateDriver {
 
   // From any thread, return at once.
   void assign(const ota::AssignedRelease& release);
+  // The release that must leave this device, as the server's present assignment says; nullopt: none any more.
+  void recall(const std::optional<Recall>& recall);
   void signal(ActivatorSignal signal);
 
   // What the thread does, for tests that run it by hand: boot once, then turns. boot() reads the state, serves what is
@@ -82,6 +85,7 @@ class UpdateDriver {
   void download_failed(const Error& error);
   void trial_failed(const Error& error, std::string_view absent_reason);
   void interrupt_with_assignment();
+  void take_recall();
   void take_assignment();
   Duration wait_after_turn() const;
   void watch_trial();
@@ -125,6 +129,7 @@ class UpdateDriver {
 
   mutable std::mutex mutex_;  // guards assigned_ to stopping_
   std::optional<ota::AssignedRelease> assigned_;
+  std::optional<Recall> recall_;
   bool assignment_new_ = false;
   std::optional<Digest> busy_with_;
   bool check_active_ = false;

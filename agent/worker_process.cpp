@@ -51,12 +51,15 @@ class Process final : public WorkerProcess, public std::enable_shared_from_this<
   }
 
   void begin() {
-    read_answers();
+    // When the reader goes, answered or thrown away with its io_context, nobody will answer what is pending; and what
+    // is pending often holds this object, so it would hold itself for ever.
+    read_answers(std::shared_ptr<void>(nullptr, [self = shared_from_this()](void*) { self->abandon(); }));
     read_errors();
     Json hello{{"op", "hello"}, {"protocol", runtime::worker_protocol_version}};
     auto greeted = [self = shared_from_this()](Result<WorkerAnswer> answer) {
+      self->greeted_ = static_cast<bool>(answer);
       if (answer || !self->alive_) return;
-      self->kill({"trial.crash", "the worker refused to work: " + answer.error().context});
+      self->kill({"device.runtime", "the worker refused to work: " + answer.error().context});
     };
     call(std::move(hello), {}, limits_.start, greeted);
   }
@@ -67,6 +70,11 @@ class Process final : public WorkerProcess, public std::enable_shared_from_this<
   bool alive() const override { return alive_ && !killed_ && !stopping_; }
   std::size_t waiting() const override { return pending_.size(); }
   const WorkerDeath& death() const override { return death_; }
+  void watch_memory(std::uint64_t bytes_max, std::function<void(std::uint64_t)> sampled) override {
+    memory_bytes_max_ = bytes_max;
+    memory_sampled_ = std::move(sampled);
+    watch();
+  }
   void on_death(std::function<void()> listener) override { listener_ = std::move(listener); }
   void stop() override;
   void kill(WorkerDeath death) override;
@@ -79,15 +87,19 @@ class Process final : public WorkerProcess, public std::enable_shared_from_this<
   };
 
   void refuse(Done done, Error error);
+  void send(Json head, std::span<const runtime::TensorView> tensors, Duration limit, Done done);
   void write(std::vector<iovec> parts);
   void write_rest();
-  void read_answers();
+  void read_answers(std::shared_ptr<void> lifeline);
+  void abandon();
   void take_answers();
   void take_answer(const runtime::Frame& frame);
   void read_errors();
   void keep_words(std::string_view words);
   void new_front();
   void watch();
+  void look_at_memory();
+  bool has_ended() const;
   void bury();
 
   asio::io_context& io_;
@@ -103,7 +115,11 @@ class Process final : public WorkerProcess, public std::enable_shared_from_this<
   std::uint64_t next_id_ = 0;
   std::deque<Pending> pending_;
   std::chrono::steady_clock::time_point front_since_{};  // when pending_.front() became the front
-  std::string unsent_;                                   // what the socket would not take yet
+  std::string unsent_;                                   // what the socket would not take yet, from unsent_from_ on
+  std::size_t unsent_from_ = 0;
+  std::uint64_t memory_bytes_max_ = 0;
+  std::function<void(std::uint64_t)> memory_sampled_;
+  bool greeted_ = false;
   runtime::FrameParser parser_;
   bool alive_ = true;
   bool stopping_ = false;
@@ -127,6 +143,17 @@ void Process::call(Json head, std::span<const runtime::TensorView> tensors, Dura
     return refuse(std::move(done), Error{Errc::unavailable, "worker " + name_ + ": " + std::to_string(pending_.size()) +
                                                                 " requests wait already; try again later"});
   }
+  std::size_t body_bytes = 0;
+  for (const auto& tensor : tensors) body_bytes += tensor.bytes.size();
+  auto unsent = unsent_.size() - unsent_from_;
+  if (unsent > 0 && unsent + body_bytes > limits_.unsent_bytes_max) {
+    return refuse(std::move(done), Error{Errc::unavailable, "worker " + name_ + ": " + std::to_string(unsent) +
+                                                                " bytes of earlier requests wait; try again later"});
+  }
+  send(std::move(head), tensors, limit, std::move(done));
+}
+
+void Process::send(Json head, std::span<const runtime::TensorView> tensors, Duration limit, Done done) {
   std::size_t body_bytes = 0;
   for (const auto& tensor : tensors) body_bytes += tensor.bytes.size();
   head["id"] = next_id_;
@@ -166,27 +193,32 @@ void Process::write(std::vector<iovec> parts) {
 void Process::write_rest() {
   auto writable = [self = shared_from_this()](Code code) {
     if (code || !self->alive_) return;
-    auto count =
-        ::send(self->socket_.native_handle(), self->unsent_.data(), self->unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    auto& from = self->unsent_from_;
+    auto count = ::send(self->socket_.native_handle(), self->unsent_.data() + from, self->unsent_.size() - from,
+                        MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno != EAGAIN && errno != EINTR) return;  // gone: the reader buries it
-    if (count > 0) self->unsent_.erase(0, static_cast<std::size_t>(count));
-    if (self->unsent_.empty()) {
-      self->unsent_.shrink_to_fit();
-    } else {
-      self->write_rest();
-    }
+    if (count > 0) from += static_cast<std::size_t>(count);
+    if (from < self->unsent_.size()) return self->write_rest();
+    self->unsent_ = {};
+    from = 0;
   };
   socket_.async_wait(asio::local::stream_protocol::socket::wait_write, std::move(writable));
 }
 
-void Process::read_answers() {
+void Process::abandon() {
+  auto pending = std::exchange(pending_, {});
+  listener_ = {};
+  memory_sampled_ = {};
+}
+
+void Process::read_answers(std::shared_ptr<void> lifeline) {
   auto room = parser_.prepare();
-  auto arrived = [self = shared_from_this()](Code code, std::size_t bytes) {
+  auto arrived = [self = shared_from_this(), lifeline = std::move(lifeline)](Code code, std::size_t bytes) {
     if (!self->alive_) return;
     if (code) return self->bury();
     self->parser_.commit(bytes);
     self->take_answers();
-    if (self->alive_) self->read_answers();
+    if (self->alive_) self->read_answers(lifeline);
   };
   socket_.async_read_some(asio::buffer(room.data(), room.size()), std::move(arrived));
 }
@@ -226,28 +258,41 @@ void Process::new_front() {
   if (!watching_ || watchdog_.expiry() > front_since_ + pending_.front().limit) watch();
 }
 
+// It fires once after the last request (memory may have peaked in it), then sleeps: an idle agent is not woken.
 void Process::watch() {
-  watching_ = !pending_.empty() && alive_;
+  watching_ = alive_ && !killed_ && !pending_.empty();
   if (!watching_) return;
-  watchdog_.expires_at(front_since_ + pending_.front().limit);
+  auto until = front_since_ + pending_.front().limit;
+  if (memory_bytes_max_ > 0) until = std::min(until, std::chrono::steady_clock::now() + limits_.memory_check);
+  watchdog_.expires_at(until);
   auto fired = [self = shared_from_this()](Code code) {
-    if (code || !self->alive_) return;
-    if (!self->pending_.empty() &&
+    if (code || !self->alive_ || self->killed_) return;
+    self->look_at_memory();
+    if (!self->killed_ && !self->pending_.empty() &&
         std::chrono::steady_clock::now() >= self->front_since_ + self->pending_.front().limit) {
       auto limit = std::to_string(self->pending_.front().limit.count());
-      self->watching_ = false;
-      return self->kill({"trial.hang", "no answer within " + limit + " ms"});
+      self->kill({"trial.hang", "no answer within " + limit + " ms"});
     }
     self->watch();
   };
   watchdog_.async_wait(std::move(fired));
 }
 
+void Process::look_at_memory() {
+  if (memory_bytes_max_ == 0) return;
+  auto memory = read_worker_memory(pid_);
+  if (memory.resident_bytes == 0) return;  // ending, or the system does not tell
+  if (memory_sampled_) memory_sampled_(memory.resident_bytes);
+  if (memory.peak_bytes <= memory_bytes_max_) return;
+  constexpr std::uint64_t mib = 1024 * 1024;
+  kill({"trial.memory", "the worker used " + std::to_string(memory.peak_bytes / mib) + " MiB, at most " +
+                            std::to_string(memory_bytes_max_ / mib) + " MiB are allowed"});
+}
+
 void Process::stop() {
   if (!alive_ || killed_ || stopping_) return;
-  call(Json{{"op", "stop"}}, {}, limits_.stop, [](const Result<WorkerAnswer>&) {});
-  stopping_ = true;  // from here on call() refuses; a full queue has refused already, and the watchdog sees to the rest
-  if (pending_.size() >= limits_.waiting_max) kill({});
+  stopping_ = true;  // from here on call() refuses; the watchdog sees to a worker that does not end
+  send(Json{{"op", "stop"}}, {}, limits_.stop, [](const Result<WorkerAnswer>&) {});
 }
 
 void Process::kill(WorkerDeath death) {
@@ -257,22 +302,21 @@ void Process::kill(WorkerDeath death) {
   ::kill(pid_, SIGKILL);  // the end of the socket follows, and with it bury()
 }
 
+bool Process::has_ended() const {
+  siginfo_t ended{};
+  return waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == pid_;
+}
+
 // The other end is closed: the process is gone or going. Its memory was freed before its sockets were closed, so that
 // waiting here is short; a process that closed its socket and lives on is killed.
 void Process::bury() {
   auto self = shared_from_this();  // a listener may drop the last other reference
   int status = 0;
-  siginfo_t ended{};
-  bool already =
-      waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == pid_;
-  if (!already && !killed_ && !stopping_) {
-    for (int tries = 0; tries < 20 && !already; ++tries) {  // at most 20 ms, for the true exit status
-      timespec millisecond{0, 1'000'000};
-      nanosleep(&millisecond, nullptr);
-      ended = {};
-      already =
-          waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == pid_;
-    }
+  bool already = has_ended();
+  for (int tries = 0; tries < 20 && !already && !killed_ && !stopping_; ++tries) {  // for the true exit status
+    timespec millisecond{0, 1'000'000};
+    nanosleep(&millisecond, nullptr);
+    already = has_ended();
   }
   if (!already) ::kill(pid_, SIGKILL);
   waitpid(pid_, &status, 0);
@@ -284,6 +328,7 @@ void Process::bury() {
     keep_words({words_.data(), static_cast<std::size_t>(count)});
   }
   if (!killed_) death_ = explain_death(status, read_oom_kills() - oom_kills_before_, last_words_);
+  if (!greeted_ && death_.reason.starts_with("trial.")) death_.reason = "device.runtime";  // no model was near it
   Code ignored;
   socket_.close(ignored);
   errors_.close(ignored);

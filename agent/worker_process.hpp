@@ -19,9 +19,11 @@ namespace ferry::agent {
 struct WorkerLimits {
   Duration start = std::chrono::seconds{20};  // hello: program start included
   Duration load = std::chrono::seconds{120};
-  Duration infer = std::chrono::seconds{10};  // one inference, from the moment it is at the head of the queue
-  Duration stop = std::chrono::seconds{3};    // then it is killed
-  std::size_t waiting_max = 256;              // requests in the queue of one worker
+  Duration infer = std::chrono::seconds{10};         // one inference, from the moment it is at the head of the queue
+  Duration stop = std::chrono::seconds{3};           // then it is killed
+  std::size_t waiting_max = 256;                     // requests in the queue of one worker
+  std::size_t unsent_bytes_max = 128 * 1024 * 1024;  // of them, copied because the worker does not read yet
+  Duration memory_check{250};  // while it works, and once after: how often its peak memory is looked at
 };
 
 struct WorkerLaunch {
@@ -37,7 +39,7 @@ struct WorkerAnswer {
 
 // Why a request got no answer from a worker that died of it, or with it.
 struct WorkerDeath {
-  std::string reason;   // trial.crash | trial.memory | trial.hang
+  std::string reason;   // trial.crash | trial.memory | trial.hang; device.runtime: it never came to work
   std::string message;  // for a person: signal or exit code, and the last words on stderr
 };
 
@@ -67,6 +69,10 @@ class WorkerProcess {
   virtual bool alive() const = 0;                // runs, and neither stop() nor kill() was called
   virtual std::size_t waiting() const = 0;       // requests without an answer
   virtual const WorkerDeath& death() const = 0;  // meaningful when not alive
+  // From now on the worker is killed (trial.memory) when its peak resident memory was above `bytes_max`; zero: never.
+  // A second line behind its own limit (worker-frames.md), which does not count every kind of memory and which
+  // sanitizer builds do not have. `sampled` gets the resident bytes at each look.
+  virtual void watch_memory(std::uint64_t bytes_max, std::function<void(std::uint64_t)> sampled) = 0;
   // Called once, after the pending requests have been failed; not when stop() was asked for. Replaces an earlier one.
   virtual void on_death(std::function<void()> listener) = 0;
   // Answers what is pending, then exits; killed when that takes longer than limits().stop beyond the pending work.

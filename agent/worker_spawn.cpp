@@ -21,6 +21,7 @@ namespace {
 using FileActions = Handle<posix_spawn_file_actions_t, posix_spawn_file_actions_destroy>;
 using Attributes = Handle<posix_spawnattr_t, posix_spawnattr_destroy>;
 
+constexpr int high_fd_min = 16;
 constexpr std::string_view passed_on[] = {
     "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LD_LIBRARY_PATH=", "LD_PRELOAD=", "LANG=", "TZ="};
 
@@ -34,6 +35,13 @@ std::vector<std::string> worker_environment() {
     }
   }
   return variables;
+}
+
+// Out of the way of the numbers the worker gets, so that no dup2 below overwrites what a later one needs.
+Result<FileDescriptor> high_copy(int fd) {
+  FileDescriptor copy(fcntl(fd, F_DUPFD_CLOEXEC, high_fd_min));
+  if (!copy) return errno_error("descriptor for", "the worker");
+  return copy;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -57,18 +65,21 @@ Result<SpawnedWorker> spawn_worker(const Path& program, const Path& runtime_libr
     if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return errno_error("non-blocking socket for", program);
   }
 
+  TRY(auto socket_in, high_copy(theirs.get()));
+  TRY(auto words_in, high_copy(errors_in.get()));
+
   posix_spawn_file_actions_t actions_storage;
   posix_spawnattr_t attributes_storage;
   posix_spawn_file_actions_init(&actions_storage);
   FileActions actions(&actions_storage);
   posix_spawnattr_init(&attributes_storage);
   Attributes attributes(&attributes_storage);
-  // dup2 onto itself clears close-on-exec (POSIX), so the order below is safe whatever the numbers are: the socket
-  // first goes out of the way of 0-2.
-  posix_spawn_file_actions_adddup2(actions.get(), theirs.get(), runtime::worker_fd);
   posix_spawn_file_actions_addopen(actions.get(), 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(actions.get(), 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(actions.get(), errors_in.get(), 2);
+  posix_spawn_file_actions_adddup2(actions.get(), words_in.get(), 2);
+  posix_spawn_file_actions_adddup2(actions.get(), socket_in.get(), runtime::worker_fd);
+  // Whatever else this process holds, close-on-exec or not (a library's, or inherited from who started us).
+  posix_spawn_file_actions_addclosefrom_np(actions.get(), runtime::worker_fd + 1);
   sigset_t none, all;
   sigemptyset(&none);
   sigfillset(&all);
@@ -104,6 +115,23 @@ std::uint64_t parse_oom_kills(std::string_view vmstat) {
   std::uint64_t count = 0;
   std::from_chars(digits.data(), digits.data() + digits.size(), count);
   return count;
+}
+
+WorkerMemory parse_worker_memory(std::string_view status) {
+  auto bytes_of = [status](std::string_view key) -> std::uint64_t {
+    auto at = status.find(key);
+    if (at == std::string_view::npos) return 0;
+    at = status.find_first_of("0123456789\n", at + key.size());
+    std::uint64_t kib = 0;
+    if (at != std::string_view::npos) std::from_chars(status.data() + at, status.data() + status.size(), kib);
+    return kib * 1024;
+  };
+  return {bytes_of("\nVmRSS:"), bytes_of("\nVmHWM:")};
+}
+
+WorkerMemory read_worker_memory(pid_t pid) {
+  auto text = read_file("/proc/" + std::to_string(pid) + "/status", 64 * 1024);
+  return text ? parse_worker_memory(*text) : WorkerMemory{};
 }
 
 std::uint64_t read_oom_kills() {

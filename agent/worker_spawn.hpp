@@ -18,6 +18,14 @@ struct SpawnedWorker {
 // environment only what sanitizers and the loader need.
 Result<SpawnedWorker> spawn_worker(const Path& program, const Path& runtime_library);
 
+// Resident memory of a process, now and at its highest (/proc/<pid>/status); zeros when unknown or gone.
+struct WorkerMemory {
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t peak_bytes = 0;
+};
+WorkerMemory read_worker_memory(pid_t pid);
+WorkerMemory parse_worker_memory(std::string_view status);
+
 // How often the kernel's out-of-memory killer has struck on this machine (/proc/vmstat); 0 when unknown.
 std::uint64_t read_oom_kills();
 std::uint64_t parse_oom_kills(std::string_view vmstat);

@@ -191,7 +191,13 @@ bool Worker::write_all(std::vector<iovec> parts) const {
 
 Result<> Worker::open_engine() {
   if (engine_) return {};
-  TRY(engine_, open_onnx_engine(options_.runtime_library));
+  auto engine = open_onnx_engine(options_.runtime_library);
+  if (!engine) {  // no release is to blame for it
+    auto error = std::move(engine).error();
+    if (error.reason.empty()) error.reason = "device.runtime";
+    return error;
+  }
+  engine_ = std::move(*engine);
   return {};
 }
 
