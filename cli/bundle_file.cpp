@@ -91,7 +91,8 @@ Result<BundleFile> parse(const Json& document, const Path& folder, std::string_v
   TRY_VOID(only_known_fields(document, {"format", "model", "description", "contract", "variants"}));
   BundleFile bundle;
   TRY(bundle.manifest.model, string_at(document, "model", 64));
-  TRY_VOID(ota::check_model_name(bundle.manifest.model));
+  if (auto named = ota::check_model_name(bundle.manifest.model); !named)
+    return std::move(named).error().within("model");
   TRY(bundle.manifest.description, string_or(document, "description", "", ota::description_bytes_max));
   TRY(const Json* contract, object_at(document, "contract"));
   auto parsed = parse_contract(*contract);

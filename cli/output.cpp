@@ -16,15 +16,8 @@ constexpr std::int64_t last_writable_ms = 253'402'300'799'999;
 
 bool continues(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
-// What comes from the server may hold anything: no control characters, neither ASCII's nor C1 (U+0080 to U+009F, which
-// some terminals obey), reach the terminal.
 std::string printable(std::string text) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (c1) text[i + 1] = ' ';
-    if (c1 || byte < 0x20 || byte == 0x7f) text[i] = ' ';
-  }
+  text = without_controls(std::move(text));
   if (text.size() <= cell_bytes_max) return text;
   std::size_t end = cell_bytes_max - 3;
   while (end > 0 && continues(text[end])) --end;  // never half a character
@@ -79,6 +72,17 @@ std::string cell(const Json& object, const std::string& field) {
   }
   if (field.ends_with("_ms") && at->is_number_integer()) return when(at->get<std::int64_t>());
   return printable(text_of(*at));
+}
+
+// Neither ASCII's nor C1 (U+0080 to U+009F, which some terminals obey).
+std::string without_controls(std::string text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (c1) text[i + 1] = ' ';
+    if (c1 || byte < 0x20 || byte == 0x7f) text[i] = ' ';
+  }
+  return text;
 }
 
 std::string when(std::int64_t unix_ms) {

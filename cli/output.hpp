@@ -24,6 +24,8 @@ void print_section(std::ostream& out, const std::string& title, const Json& obje
 
 // One value for a person: no control characters, objects as "key=value" (counts of zero left out), times for "*_ms".
 std::string cell(const Json& object, const std::string& field);
+// Text from elsewhere without control characters: they could command the terminal.
+std::string without_controls(std::string text);
 std::string when(std::int64_t unix_ms);  // RFC 3339, "-" for 0
 
 }  // namespace ferry::cli

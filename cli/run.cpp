@@ -1,5 +1,6 @@
 // The command line as a whole: global flags, the sub-commands, errors for people, exit codes.
 #include "cli/cli.hpp"
+#include "cli/output.hpp"
 
 #include "ota/manifest.hpp"
 
@@ -41,8 +42,8 @@ void print_error(Session& session, const Error& error) {
     session.err() << dump_json(problem) << '\n';
     return;
   }
-  session.err() << "error: " << error.context << '\n';
-  if (!error.reason.empty()) session.err() << "reason: " << error.reason << '\n';
+  session.err() << "error: " << without_controls(error.context) << '\n';
+  if (!error.reason.empty()) session.err() << "reason: " << without_controls(error.reason) << '\n';
   if (const char* fix = fix_for(error.code)) session.err() << "fix: " << fix << '\n';
 }
 

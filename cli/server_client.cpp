@@ -131,7 +131,10 @@ namespace {
 Result<Json> decoded(Result<HttpResponse> answer) {
   if (!answer) return std::move(answer).error();
   if (answer->body.empty()) return Json(Json::object());
-  return parse_json(answer->body, {.bytes_max = answer_bytes_max});
+  auto value = parse_json(answer->body, {.bytes_max = answer_bytes_max});
+  // What the server says is not the user's bad input.
+  if (!value) return Error{Errc::internal, "the server's answer is no JSON: " + value.error().context};
+  return value;
 }
 }  // namespace
 
@@ -145,12 +148,15 @@ Result<Json> ServerClient::list(const std::string& path, std::size_t items_max) 
     std::string asked = path + (path.find('?') == std::string::npos ? "?" : "&") + "limit=" + std::to_string(wanted);
     if (!cursor.empty()) asked += "&cursor=" + segment(cursor);
     TRY(const Json answer, get(asked));
-    TRY(const Json* items, array_at(answer, "items"));
-    for (const Json& item : *items) all.push_back(item);
-    TRY(cursor, string_or(answer, "next_cursor", ""));
+    const auto items = array_at(answer, "items");
+    auto next = string_or(answer, "next_cursor", "");
+    if (!items || !next)
+      return Error{Errc::internal, "GET " + path + ": the server's answer is no list with items and next_cursor"};
+    for (const Json& item : **items) all.push_back(item);
+    cursor = std::move(*next);
     if (cursor.empty() || (items_max > 0 && all.size() >= items_max)) return all;
   }
-  return Error{Errc::bad_input, "GET " + path + ": the list has no end after " + std::to_string(pages_max) + " pages"};
+  return Error{Errc::internal, "GET " + path + ": the list has no end after " + std::to_string(pages_max) + " pages"};
 }
 
 std::string ServerClient::segment(const std::string& text) { return ota::percent_encode(text); }

@@ -1,19 +1,12 @@
 #include "ci_gates/dataset.hpp"
-#include "tests/support/temp_dir.hpp"
+#include "tests/ci_gates/workbench.hpp"
 
 using namespace ferry;
 using ci_gates::Dataset;
 using ci_gates::DatasetSpec;
+using test::idx;
 
 namespace {
-
-std::string idx(std::vector<unsigned> dimensions, std::string data) {
-  std::string bytes{'\0', '\0', '\x08', static_cast<char>(dimensions.size())};
-  for (const unsigned size : dimensions) {
-    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(size >> shift & 255));
-  }
-  return bytes + data;
-}
 
 struct Files {
   test::TempDir folder;
