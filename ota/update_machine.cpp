@@ -50,20 +50,23 @@ Step refuse(SlotState next, const AssignedRelease& release, std::int64_t at_ms, 
   bool rejected = last.state == ReportState::rejected || last.state == ReportState::rolled_back;
   bool told = same && ((rejected && reason == "release.rejected") ||
                        (last.state == ReportState::refused && last.reason == reason));
-  if (!told)
-    report(next, release, ReportState::refused, at_ms, std::move(reason), std::move(message));
+  if (!told) report(next, release, ReportState::refused, at_ms, std::move(reason), std::move(message));
   next.update = Idle{};
   return {std::move(next), {}};
+}
+
+void reject(SlotState& state, const Digest& manifest, const std::string& version, const std::string& reason,
+            std::int64_t at_ms) {
+  if (state.rejection(manifest)) return;
+  if (state.rejected.size() == rejected_max) state.rejected.erase(state.rejected.begin());
+  state.rejected.push_back({manifest, version, reason, at_ms});
 }
 
 // The decision to reject is durable in the same write that starts the way back.
 Step roll_back(const SlotState& state, const Trial& trial, std::string reason, std::string message,
                std::int64_t at_ms) {
   SlotState next = state;
-  if (remembered(reason) && !next.rejection(trial.release.manifest_sha256)) {
-    if (next.rejected.size() == rejected_max) next.rejected.erase(next.rejected.begin());
-    next.rejected.push_back({trial.release.manifest_sha256, trial.release.version, reason, at_ms});
-  }
+  if (remembered(reason)) reject(next, trial.release.manifest_sha256, trial.release.version, reason, at_ms);
   RollingBack back;
   back.release = trial.release;
   back.slot = trial.slot;
@@ -212,6 +215,38 @@ Step probation_passed(const SlotState& state, const Trial& trial, const Probatio
   return {std::move(next), {Commit{trial.slot}}};
 }
 
+// The other slot's release answers again, without a download and without a trial: it proved itself here before. With
+// nothing to go back to the device goes on: an answer in doubt is better than none, and the next assignment replaces
+// it.
+Step recalled(const SlotState& state, const Recalled& event) {
+  for (SlotName slot : {SlotName::a, SlotName::b}) {
+    const auto& entry = state.slot(slot);
+    if (!entry || entry->manifest_sha256 != event.manifest_sha256) continue;
+    const bool serves = state.active == slot;
+    if (serves && !state.slot(other(slot))) return stay(state);
+    SlotState next = state;
+    if (remembered(event.reason)) reject(next, entry->manifest_sha256, entry->version, event.reason, event.at_ms);
+    RollingBack back;
+    back.release.version = entry->version;
+    back.release.counter = entry->counter;
+    back.release.manifest_sha256 = entry->manifest_sha256;
+    back.release.rollout = entry->rollout;
+    back.release.arm = entry->arm;
+    back.slot = slot;
+    back.variant = entry->variant;
+    back.reason = event.reason;
+    back.message = cut(event.message);
+    back.took_over = true;
+    next.slot(slot).reset();
+    next.update = std::move(back);
+    if (!serves) return {std::move(next), {GoBack{slot}}};
+    next.active = other(slot);
+    Serve serve{next.active};
+    return {std::move(next), {serve, GoBack{slot}}};
+  }
+  return stay(state);
+}
+
 Step rolled_back(const SlotState& state, const RollingBack& back, const RolledBack& event) {
   SlotState next = state;
   next.update = Idle{};
@@ -275,7 +310,9 @@ Step slot_damaged(const SlotState& state, const SlotDamaged& event) {
 
 }  // namespace
 
-bool remembered(std::string_view reason) { return reason.substr(0, 6) == "trial." || reason == "contract.mismatch"; }
+bool remembered(std::string_view reason) {
+  return reason.starts_with("trial.") || reason.starts_with("live.") || reason == "contract.mismatch";
+}
 
 Step step(const SlotState& state, const Event& event) {
   return std::visit(
@@ -290,6 +327,7 @@ Step step(const SlotState& state, const Event& event) {
           [&](const auto&, const Restarted& e) -> Step { return restarted(state, e); },
           // idle
           [&](const Idle&, const Assigned& e) -> Step { return assigned_while_idle(state, e); },
+          [&](const Idle&, const Recalled& e) -> Step { return recalled(state, e); },
           // downloading
           [&](const Downloading& d, const Assigned& e) -> Step { return assigned_while_downloading(state, d, e); },
           [&](const Downloading&, const InstallBegan& e) -> Step {
@@ -300,6 +338,15 @@ Step step(const SlotState& state, const Event& event) {
           },
           [&](const Downloading& d, const Downloaded& e) -> Step { return downloaded(state, d, e); },
           [&](const Downloading& d, const DownloadFailed& e) -> Step { return download_failed(state, d, e); },
+          // The active one is looked at again when the download is over: until then it is the only one to answer.
+          [&](const Downloading& d, const Recalled& e) -> Step {
+            if (d.release.manifest_sha256 != e.manifest_sha256) return stay(state);
+            SlotState next = state;
+            if (remembered(e.reason)) reject(next, e.manifest_sha256, d.release.version, e.reason, e.at_ms);
+            next.update = Idle{};
+            report(next, d.release, ReportState::failed, e.at_ms, e.reason, e.message);
+            return {std::move(next), {}};
+          },
           [&](const Downloading& d, const Refused& e) -> Step {
             return refuse(state, d.release, e.at_ms, e.reason, e.message);
           },
@@ -309,7 +356,15 @@ Step step(const SlotState& state, const Event& event) {
           [&](const Staged& s, const TrialFailed& e) -> Step {
             return roll_back(state, s, e.reason, e.message, e.at_ms);
           },
+          [&](const Staged& s, const Recalled& e) -> Step {
+            if (s.release.manifest_sha256 != e.manifest_sha256) return stay(state);
+            return roll_back(state, s, e.reason, e.message, e.at_ms);
+          },
           // trial
+          [&](const Trial& t, const Recalled& e) -> Step {
+            if (t.release.manifest_sha256 != e.manifest_sha256) return stay(state);
+            return roll_back(state, t, e.reason, e.message, e.at_ms);
+          },
           [&](const Trial& t, const Assigned& e) -> Step { return assigned_while_on_trial(state, t, e); },
           [&](const Trial& t, const Proved&) -> Step { return proved(state, t); },
           [&](const Trial& t, const Shadowed&) -> Step {
@@ -341,10 +396,10 @@ std::string_view name_of(const Command& command) {
 }
 
 std::string_view name_of(const Event& event) {
-  static constexpr std::array<std::string_view, 15> names{
-      "assigned",     "floor seen",  "install began", "downloaded",   "download failed",
-      "refused",      "trial began", "proved",        "shadowed",     "probation passed",
-      "trial failed", "ticked",      "rolled back",   "slot damaged", "restarted"};
+  static constexpr std::array<std::string_view, 16> names{
+      "assigned",    "floor seen",   "install began", "downloaded",       "download failed", "refused",
+      "trial began", "proved",       "shadowed",      "probation passed", "trial failed",    "ticked",
+      "rolled back", "slot damaged", "recalled",      "restarted"};
   return names[event.index()];
 }
 

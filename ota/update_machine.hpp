@@ -60,11 +60,18 @@ struct SlotDamaged {  // its bytes do not match their digests
   std::string message;
   std::int64_t at_ms = 0;
 };
+struct Recalled {  // the server orders this release off the device: it failed its live gate, or a person says so
+  Digest manifest_sha256;
+  std::string reason;
+  std::string message;
+  std::int64_t at_ms = 0;
+};
 struct Restarted {  // the process started and found this state
   std::int64_t at_ms = 0;
 };
-using Event = std::variant<Assigned, FloorSeen, InstallBegan, Downloaded, DownloadFailed, Refused, TrialBegan, Proved,
-                           Shadowed, ProbationPassed, TrialFailed, Ticked, RolledBack, SlotDamaged, Restarted>;
+using Event =
+    std::variant<Assigned, FloorSeen, InstallBegan, Downloaded, DownloadFailed, Refused, TrialBegan, Proved, Shadowed,
+                 ProbationPassed, TrialFailed, Ticked, RolledBack, SlotDamaged, Recalled, Restarted>;
 
 // Commands: run only after the new state is durable; each may run again after a restart.
 struct Fetch {  // -> InstallBegan, Downloaded | DownloadFailed | Refused
@@ -97,8 +104,8 @@ struct Step {
 // A pair that means nothing (a late or repeated fact) stays and commands nothing. Keeps broken_invariant() empty.
 Step step(const SlotState& state, const Event& event);
 
-// True for reasons after which this device refuses the release for good: what the release did, not what a person
-// ordered or a disk lost.
+// True for reasons after which this device refuses the release for good: what the release did, here (trial.*) or on
+// other devices (live.*), not what a person ordered or a disk lost.
 bool remembered(std::string_view reason);
 
 }  // namespace ferry::ota

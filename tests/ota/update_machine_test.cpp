@@ -89,7 +89,10 @@ std::vector<NamedState> all_states() {
   SlotState no_active = with(trial(TrialStage::prove));
   no_active.a.reset();
   no_active.active.reset();
+  SlotState two = base();
+  two.b = entry(1);
   return {{"idle", "", base()},
+          {"idle", "with a previous release", two},
           {"downloading", "", with(Downloading{release(3), 1, now_ms})},
           {"downloading", "last attempt", with(last_attempt)},
           {"staged", "", with(Staged{release(3), SlotName::b, "int8", ""})},
@@ -136,6 +139,10 @@ std::vector<NamedEvent> all_events() {
           {"rolled back", RolledBack{now_ms}},
           {"active slot damaged", SlotDamaged{SlotName::a, "", now_ms}},
           {"candidate's slot damaged", SlotDamaged{SlotName::b, "", now_ms}},
+          {"recalled: the active release", Recalled{release(2).manifest_sha256, "live.latency", "", now_ms}},
+          {"recalled: the previous release", Recalled{release(1).manifest_sha256, "live.latency", "", now_ms}},
+          {"recalled: the candidate", Recalled{release(3).manifest_sha256, "live.latency", "", now_ms}},
+          {"recalled: a release that is not here", Recalled{release(7).manifest_sha256, "live.latency", "", now_ms}},
           {"restarted", Restarted{now_ms}}};
 }
 
@@ -201,7 +208,8 @@ TEST_CASE("every state x event pair keeps the invariants, and the picture in doc
       INFO(node << " (" << condition << ") x " << name);
       Step next = step(state, event);
       CHECK(broken_invariant(next.state).empty());
-      CHECK(next.commands.size() <= 1);
+      // Only a recall of what serves does two things: the other slot answers, then the slot is erased.
+      CHECK(next.commands.size() <= (std::holds_alternative<Recalled>(event) ? 2u : 1u));
       CHECK(next.state.report.number - state.report.number <= 1);
       CHECK(next.state.floor >= state.floor);
       // Rejecting is durable in the very write that starts the way back.
@@ -298,6 +306,48 @@ TEST_CASE("the rejected list keeps the newest 64") {
   CHECK(state.rejection(release(100).manifest_sha256) == nullptr);
 }
 
+TEST_CASE("a recall brings the previous release back at once, without a download or a trial, and is remembered") {
+  SlotState state = base();
+  state.b = entry(1);
+  auto next = step(state, Recalled{release(2).manifest_sha256, "live.latency", "slower on 8 of 8 pairs", now_ms});
+  REQUIRE(next.commands.size() == 2);
+  CHECK(std::get<Serve>(next.commands[0]).slot == SlotName::b);
+  CHECK(std::get<GoBack>(next.commands[1]).slot == SlotName::a);
+  CHECK(next.state.active == SlotName::b);
+  CHECK_FALSE(next.state.a);
+  CHECK(next.state.rejection(release(2).manifest_sha256)->reason == "live.latency");
+  auto done = step(next.state, RolledBack{now_ms});
+  CHECK(done.state.report.state == ReportState::rolled_back);
+  CHECK(done.state.report.reason == "live.latency");
+  CHECK(done.state.report.message == "slower on 8 of 8 pairs");
+  CHECK(done.state.report.rollout == "ro-1");
+  CHECK(step(done.state, Assigned{release(2, "ro-5"), now_ms}).state.report.reason == "release.rejected");
+}
+
+TEST_CASE("a recall with nothing to go back to leaves the device answering until another release is there") {
+  auto alone = step(base(), Recalled{release(2).manifest_sha256, "live.latency", "", now_ms});
+  CHECK(alone.state == base());
+  CHECK(alone.commands.empty());
+  // Another release was committed meanwhile: the recalled one is the previous, and goes.
+  SlotState later = base();
+  later.b = entry(1);
+  later.active = SlotName::b;
+  auto erased = step(later, Recalled{release(2).manifest_sha256, "live.latency", "", now_ms});
+  CHECK(erased.state.active == SlotName::b);
+  CHECK_FALSE(erased.state.a);
+  REQUIRE(erased.commands.size() == 1);
+  CHECK(std::get<GoBack>(erased.commands[0]).slot == SlotName::a);
+}
+
+TEST_CASE("a person's order to roll back is obeyed and not held against the release") {
+  SlotState state = base();
+  state.b = entry(1);
+  state = step(state, Recalled{release(2).manifest_sha256, "operator.rollback", "", now_ms}).state;
+  state = step(state, RolledBack{now_ms}).state;
+  CHECK(state.rejection(release(2).manifest_sha256) == nullptr);
+  CHECK(std::holds_alternative<Downloading>(step(state, Assigned{release(2, "ro-5"), now_ms}).state.update));
+}
+
 TEST_CASE("random lives: a rejected release is never active nor fallback, active is never lost, every trial ends") {
   const std::uint64_t seed = SystemRandom{}.next();
   INFO("seed " << seed);
@@ -310,29 +360,32 @@ TEST_CASE("random lives: a rejected release is never active nor fallback, active
     for (int moment = 0; moment < 400; ++moment) {
       at += pick(50'000);
       auto slot = pick(2) == 0 ? SlotName::a : SlotName::b;
-      const Event events[] = {Assigned{release(1 + pick(8), pick(2) == 0 ? "ro-1" : "ro-2"), at},
-                              FloorSeen{pick(200) == 0 ? 3 : 1},
-                              InstallBegan{slot},
-                              Downloaded{slot, "fp32", "", at},
-                              Downloaded{state.inactive(), "fp32", "", at},
-                              DownloadFailed{"download.failed", "", pick(2) == 0, at},
-                              Refused{"trust.metadata", "", at},
-                              TrialBegan{at},
-                              Proved{},
-                              Shadowed{},
-                              ProbationPassed{at},
-                              TrialFailed{pick(2) == 0 ? "trial.crash" : "install.io", "", at},
-                              Ticked{at},
-                              RolledBack{at},
-                              Restarted{at},
-                              SlotDamaged{slot, "", at}};
-      const Event& event = events[pick(60) == 0 ? 15 : pick(15)];
+      const Event events[] = {
+          Assigned{release(1 + pick(8), pick(2) == 0 ? "ro-1" : "ro-2"), at},
+          FloorSeen{pick(200) == 0 ? 3 : 1},
+          InstallBegan{slot},
+          Downloaded{slot, "fp32", "", at},
+          Downloaded{state.inactive(), "fp32", "", at},
+          DownloadFailed{"download.failed", "", pick(2) == 0, at},
+          Refused{"trust.metadata", "", at},
+          TrialBegan{at},
+          Proved{},
+          Shadowed{},
+          ProbationPassed{at},
+          TrialFailed{pick(2) == 0 ? "trial.crash" : "install.io", "", at},
+          Ticked{at},
+          RolledBack{at},
+          Restarted{at},
+          Recalled{release(1 + pick(8)).manifest_sha256, pick(2) == 0 ? "live.latency" : "operator.rollback", "", at},
+          SlotDamaged{slot, "", at}};
+      const Event& event = events[pick(60) == 0 ? 16 : pick(16)];
       Step next = step(state, event);
       INFO("life " << life << " moment " << moment << " event " << name_of(event));
       REQUIRE(broken_invariant(next.state) == "");  // holds: no rejected release in any slot entry
       bool damaged = std::holds_alternative<SlotDamaged>(event);
+      bool recalled = std::holds_alternative<Recalled>(event);
       if (state.active && !damaged) REQUIRE(next.state.active);
-      if (state.active && !std::holds_alternative<ProbationPassed>(event) && !damaged)
+      if (state.active && !std::holds_alternative<ProbationPassed>(event) && !damaged && !recalled)
         REQUIRE(next.state.active_entry()->manifest_sha256 == state.active_entry()->manifest_sha256);
       if (std::holds_alternative<Trial>(next.state.update)) {
         const auto& running = std::get<Trial>(next.state.update);
