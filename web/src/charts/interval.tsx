@@ -10,10 +10,9 @@ export function Interval({ measurement: m }: { measurement: GateMeasurement }) {
   const [min, max] = [Math.min(...values), Math.max(...values)];
   const x = (value: number) => (max > min ? 8 + ((value - min) / (max - min)) * (width - 16) : width / 2);
   const limit = x(m.threshold);
-  const upwards = m.op === ">=";
   return (
     <svg class={`interval interval-${m.verdict}`} aria-hidden="true" width={width} height="18" viewBox={`0 0 ${width} 18`}>
-      <rect class="interval-allowed" x={upwards ? limit : 0} y="2" width={upwards ? width - limit : limit} height="14" />
+      {m.op !== "==" && <rect class="interval-allowed" x={m.op === ">=" ? limit : 0} y="2" width={m.op === ">=" ? width - limit : limit} height="14" />}
       <line class="interval-limit" x1={limit} x2={limit} y1="2" y2="16" />
       <line class="interval-range" x1={x(m.low ?? m.value)} x2={x(m.high ?? m.value)} y1={middle} y2={middle} />
       <circle class="interval-value" cx={x(m.value)} cy={middle} r="3.5" />

@@ -16,6 +16,9 @@ import { deviceHref, releaseHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 import { may } from "../state/session";
 
+// The device's words begin with the variant, which stands before them here.
+const withoutName = ({ variant, variant_reason = "" }: SlotEntry) => (variant_reason.startsWith(`${variant}: `) ? variant_reason.slice(variant.length + 2) : variant_reason);
+
 function Slot({ name, model }: { name: "a" | "b"; model: DeviceModel }) {
   const entry: SlotEntry | null = model.slots[name] ?? null;
   const active = model.active?.slot === name;
@@ -31,7 +34,7 @@ function Slot({ name, model }: { name: "a" | "b"; model: DeviceModel }) {
       {version ? <p class="slot-release"><a href={releaseHref(model.model, version)}>{model.model} {version}</a></p> : <p class="slot-release dim">Nothing here</p>}
       {candidate ? <p class="dim">It is being proved while {model.active ? `${model.active.version} goes on answering` : "nothing else runs"}.</p> : entry && (
         <>
-          <p><strong>{entry.variant}</strong> {entry.variant_reason && <span class="dim">{entry.variant_reason}</span>}</p>
+          <p><strong>{entry.variant}</strong> <span class="dim">{withoutName(entry)}</span></p>
           <p class="dim">counter {count(entry.counter)}, manifest <Digest value={entry.manifest_sha256} what="manifest digest" /></p>
         </>
       )}
@@ -117,18 +120,23 @@ export function DeviceScreen({ id }: { id: string }) {
   const path = deviceHref(id);
   const device = useResource<Device>(path, [`device:${id}`], 10_000);
   const timeline = useResource<List<TimelineItem>>(`${path}/timeline?limit=100`, [`device:${id}`]);
+  const known = device.value;
   return (
     <div class="page">
       <p class="crumb"><a href="/devices">Devices</a></p>
+      <div class="title">
+        <h1 class="mono">{id}</h1>
+        {known && (
+          <>
+            <Status state={known.state} /> <span class="dim">seen <When ms={known.last_seen_ms} /></span> <Labels labels={known.labels} />
+            <span class="spring" />
+            {known.state !== "revoked" && <Revoke id={id} reload={device.reload} />}
+          </>
+        )}
+      </div>
       <Loaded resource={device}>
         {(d) => (
           <>
-            <div class="title">
-              <h1 class="mono">{id}</h1> <Status state={d.state} />
-              <span class="dim">seen <When ms={d.last_seen_ms} /></span> <Labels labels={d.labels} />
-              <span class="spring" />
-              {d.state !== "revoked" && <Revoke id={id} reload={device.reload} />}
-            </div>
             {d.models.length === 0 && <Card title="Models"><Empty>It has no model yet. A rollout that selects it will bring one.</Empty></Card>}
             <div class="columns">
               {d.models.map((model) => <Model key={model.model} model={model} />)}

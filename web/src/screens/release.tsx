@@ -108,24 +108,25 @@ export function ReleaseScreen({ model, version }: { model: string; version: stri
   return (
     <div class="page">
       <p class="crumb"><a href="/releases">Releases</a></p>
+      <div class="title">
+        <h1>{model} {version}</h1>
+        {release.value && <><Status state={release.value.state} /> <span class="dim">{release.value.description}</span></>}
+      </div>
       <Loaded resource={release}>
         {(r) => (
-          <>
-            <div class="title"><h1>{model} {version}</h1> <Status state={r.state} /> <span class="dim">{r.description}</span></div>
-            <div class="columns">
-              <GateCard gate={r.gate} />
-              <Card title="Variants" wide><Variants release={r} /></Card>
-              <Card title="Release">
-                <Facts items={[
-                  ["Counter", count(r.counter)],
-                  ["Published", <><When ms={r.published_ms} /> by {r.published_by}</>],
-                  ["Manifest", <Digest value={r.manifest_sha256} what="manifest digest" keep={10} />],
-                  ["Attestations", <Digest value={r.gate.attestations_sha256} what="attestations digest" keep={10} />],
-                ]} />
-              </Card>
-              <Card title="Adoption"><Adoption release={r} /></Card>
-            </div>
-          </>
+          <div class="columns">
+            <GateCard gate={r.gate} />
+            <Card title="Variants" wide><Variants release={r} /></Card>
+            <Card title="Release">
+              <Facts items={[
+                ["Counter", count(r.counter)],
+                ["Published", <><When ms={r.published_ms} /> by {r.published_by}</>],
+                ["Manifest", <Digest value={r.manifest_sha256} what="manifest digest" keep={10} />],
+                ["Attestations", <Digest value={r.gate.attestations_sha256} what="attestations digest" keep={10} />],
+              ]} />
+            </Card>
+            <Card title="Adoption"><Adoption release={r} /></Card>
+          </div>
         )}
       </Loaded>
     </div>

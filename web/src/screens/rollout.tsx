@@ -137,17 +137,23 @@ function Devices({ id }: { id: string }) {
 
 export function RolloutScreen({ id }: { id: string }) {
   const rollout = useResource<Rollout>(rolloutHref(id), [`rollout:${id}`]);
-  useTitle(rollout.value ? rolloutName(rollout.value) : id);
+  const known = rollout.value;
+  useTitle(known ? rolloutName(known) : id);
   return (
     <div class="page">
       <p class="crumb"><a href="/rollouts">Rollouts</a></p>
+      <div class="title">
+        <h1>{known ? rolloutName(known) : id}</h1>
+        {known && (
+          <>
+            <Status state={known.state} /> {known.reason && <Reason code={known.reason} />}
+            <span class="dim">started <When ms={known.created_ms} /> by {known.created_by}{known.ended_ms > 0 && <>, ended <When ms={known.ended_ms} /></>}</span>
+          </>
+        )}
+      </div>
       <Loaded resource={rollout}>
         {(r) => (
           <>
-            <div class="title">
-              <h1>{rolloutName(r)}</h1> <Status state={r.state} /> {r.reason && <Reason code={r.reason} />}
-              <span class="dim">started <When ms={r.created_ms} /> by {r.created_by}{r.ended_ms > 0 && <>, ended <When ms={r.ended_ms} /></>}</span>
-            </div>
             <Actions rollout={r} reload={rollout.reload} />
             <div class="columns">
               <Card title="Progress" wide><RolloutBar counts={r.devices} what="Devices" /></Card>

@@ -80,5 +80,5 @@ export function gateValue(value: number, unit: string): string {
 
 // ">=" as it is printed.
 export function comparison(op: string): string {
-  return op === ">=" ? "≥" : op === "<=" ? "≤" : op;
+  return op === ">=" ? "≥" : op === "<=" ? "≤" : op === "==" ? "=" : op;
 }

@@ -110,6 +110,7 @@ describe("an interval beside its limit", () => {
     const page = await show(<Interval measurement={{ ...measurement, op: ">=", threshold: 5 }} />);
     expect(at(page, ".interval-allowed", "x")).toBe(at(page, ".interval-limit", "x1"));
   });
+  test("that must be equal allows nothing beside its limit", async () => expect((await show(<Interval measurement={{ ...measurement, op: "==" }} />)).querySelector(".interval-allowed")).toBeNull());
   test("of equal values stands in the middle; of nonsense not at all", async () => {
     expect(at(await show(<Interval measurement={{ ...measurement, value: 16, low: 16, high: 16, threshold: 16 }} />), ".interval-value", "cx")).toBe(60);
     expect((await show(<Interval measurement={{ ...measurement, value: Number.NaN }} />)).querySelector("svg")).toBeNull();

@@ -45,13 +45,16 @@ describe.each(Object.entries(screens))("the %s screen", (name, { node, reads, em
   });
   test("says that it waits", async () => {
     server.on(`GET ${reads}`, () => new Promise(() => undefined));
-    expect(text((await show(node)).querySelector("[role=status].loading"))).toBe("Loading…");
+    const page = await show(node);
+    expect(text(page.querySelector("[role=status].loading"))).toBe("Loading…");
+    expect(headings(page)).toHaveLength(1);
   });
   test("says what went wrong, and how to go on", async () => {
     server.on(`GET ${reads}`, { status: 503, body: { title: "Unavailable", detail: "the database is away", code: "unavailable" } });
     const page = await show(node);
     expect(text(page.querySelector("[role=alert]"))).toContain("Unavailable. the database is away");
     expect(text(page.querySelector("[role=alert] button"))).toBe("Try again");
+    expect(headings(page)).toHaveLength(1);
   });
   test("with nothing to show says so in words", async () => {
     server.answers[reads] = empty;

@@ -37,5 +37,5 @@ describe("values of a gate report", () => {
   test.each([
     [910_400, "ppm", "91.04 %"], [1_511, "us", "1.51 ms"], [94_371_840, "bytes", "90.0 MiB"], [0.982, "ratio", "0.982×"], [16, "samples", "16"], [-2_100, "ppm", "-0.21 %"],
   ])("%d %s reads %s", (value, unit, shown) => expect(gateValue(value, unit)).toBe(shown));
-  test("comparisons are printed as in a book", () => expect([">=", "<=", "=="].map(comparison)).toEqual(["≥", "≤", "=="]));
+  test("comparisons are printed as in a book", () => expect([">=", "<=", "==", "!="].map(comparison)).toEqual(["≥", "≤", "=", "!="]));
 });

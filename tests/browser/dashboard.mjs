@@ -1,0 +1,376 @@
+#!/usr/bin/env node
+// The dashboard in a real browser, before a real server that holds a finished story. What the pages show is compared with
+// what the server's API says at that moment, never with constants.
+//
+//   scripts/node-env node tests/browser/dashboard.mjs --folder FOLDER      the folder that scripts/demo --keep prints
+//   scripts/node-env node tests/browser/dashboard.mjs --url URL --ca CA.pem --token-file admin.token
+//     [--screenshot docs/images/dashboard.png]   the picture for the README
+//     [--shots FOLDER]                           a picture of every page, light, dark and narrow
+//
+// Exit 0 when every test passed. The server is changed only for a moment: one label of one device comes and goes.
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import test, { after, before, beforeEach, describe } from "node:test";
+import { parseArgs } from "node:util";
+import { Dashboard, eventually, OperatorApi } from "./session.mjs";
+
+const { values: flags } = parseArgs({
+  options: Object.fromEntries(["folder", "url", "ca", "token-file", "screenshot", "shots"].map((name) => [name, { type: "string" }])),
+});
+const run = flags.folder ? JSON.parse(readFileSync(path.join(flags.folder, "server/run/server.json"), "utf8")) : {};
+const url = flags.url ?? run.operator_url;
+const caFile = flags.ca ?? run.ca_file;
+const tokenFile = flags["token-file"] ?? (flags.folder && path.join(flags.folder, "server/admin.token"));
+if (!url || !caFile || !tokenFile) {
+  console.error("usage: dashboard.mjs --folder FOLDER | --url URL --ca FILE --token-file FILE  [--screenshot FILE] [--shots FOLDER]");
+  process.exit(2);
+}
+const ca = readFileSync(caFile);
+const token = readFileSync(tokenFile, "utf8").trim();
+const api = new OperatorApi(url, ca, token);
+
+let dashboard;
+let page;
+const device = (id) => `/devices/${encodeURIComponent(id)}`;
+const release = ({ model, version }) => `/releases/${encodeURIComponent(model)}/${encodeURIComponent(version)}`;
+const rollout = (id) => `/rollouts/${encodeURIComponent(id)}`;
+const words = (state) => state.replaceAll("_", " ").toLowerCase();
+const counted = (value) => value.toLocaleString("en");
+
+// The objects of the story, as the server lists them when the test begins.
+let story;
+async function readStory() {
+  const [devices, releases, rollouts, models] = await Promise.all(["/devices", "/releases", "/rollouts", "/models"].map((list) => api.get(list)));
+  const failed = rollouts.items.find((one) => one.state === "failed");
+  assert.ok(devices.items.length > 0 && releases.items.length > 1 && failed, "this server holds no finished story: play scripts/demo first");
+  return { devices: devices.items, releases: releases.items, rollouts: rollouts.items, models: models.items, failed };
+}
+const pages = () => ({
+  overview: "/", devices: "/devices", device: device(story.devices[0].id), releases: "/releases", release: release(story.releases[0]),
+  "withdrawn-release": release(story.failed), rollouts: "/rollouts", rollout: rollout(story.failed.id), telemetry: "/telemetry",
+});
+
+before(async () => {
+  story = await readStory();
+  dashboard = await Dashboard.open({ url, ca });
+  page = dashboard.page;
+});
+after(() => dashboard?.close());
+
+describe("signing in", () => {
+  test("a stranger sees nothing but the sign-in page, whatever the address", async () => {
+    await dashboard.visit(device(story.devices[0].id));
+    assert.deepEqual(await dashboard.text("h1"), ["Sign in to Ferry"]);
+    assert.equal((await page.content()).includes(story.devices[0].hardware_class), false);
+    assert.deepEqual(await dashboard.axe(), []);
+  });
+  test("a wrong token is refused in words", async () => {
+    await page.getByLabel("Access token").fill(`${token}x`);
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").filter({ hasText: "not known" }).waitFor();
+  });
+  test("the right token leads to the page that was asked for", async () => {
+    // A browser logs each 401; those two were asked for. Everything after this must be clean.
+    assert.equal(dashboard.errors.every((line) => line.includes("401") && line.includes("/api/v1/session")), true, dashboard.errors.join("\n"));
+    dashboard.errors.length = 0;
+    await page.getByLabel("Access token").fill(token);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: story.devices[0].id }).waitFor();
+  });
+  test("the token is kept nowhere; the session is a cookie that scripts cannot read and other sites cannot send", async () => {
+    const [cookie] = await dashboard.context.cookies();
+    assert.deepEqual([cookie.name, cookie.httpOnly, cookie.secure, cookie.sameSite, cookie.path], ["__Host-ferry", true, true, "Strict", "/"]);
+    assert.notEqual(cookie.value, token);
+    const kept = await page.evaluate(() => JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }, location.href, document.documentElement.outerHTML]));
+    assert.equal(kept.includes(token) || kept.includes(cookie.value), false);
+  });
+});
+
+describe("what a person sees", () => {
+  test("overview: the fleet, what needs a person, which release is on how many devices, the latest events", async () => {
+    await dashboard.visit("/");
+    await eventually(async () => {
+      const seen = await api.get("/overview");
+      const tiles = Object.fromEntries((await page.locator(".tile").allInnerTexts()).map((tile) => tile.split("\n")));
+      assert.equal(tiles["Devices online"], `${counted(seen.devices.online)} / ${counted(seen.devices.total)}`);
+      assert.equal(tiles["Need attention"], counted(seen.devices.attention));
+      assert.equal(tiles["Inferences"], counted(seen.telemetry.inferences));
+      assert.equal(await page.locator(".attention li").count(), seen.attention.length);
+      const bars = await page.locator("svg[role=img]").evaluateAll((all) => all.map((svg) => svg.getAttribute("aria-label")));
+      for (const model of seen.distribution)
+        assert.ok(bars.includes(`Devices of ${model.model} by release: ${model.releases.map((r) => `${counted(r.devices)} ${r.version || "no release"}`).join(", ")}`), bars.join("\n"));
+      const newest = seen.feed[0];
+      assert.match((await dashboard.text(".entry"))[0], new RegExp(words(newest.state || newest.kind)));
+    });
+  });
+  test("devices: each with its state, what it runs, where, and its hardware", async () => {
+    await dashboard.visit("/devices");
+    await eventually(async () => {
+      const { items } = await api.get("/devices");
+      const rows = await dashboard.table("Devices");
+      assert.deepEqual(rows.map((row) => [row["Device"], row["State"], row["Hardware class"]]), items.map((one) => [one.id, words(one.state), one.hardware_class || "–"]));
+      items.forEach((one, i) => one.models.forEach((model) => {
+        assert.ok(rows[i]["Runs"].includes(model.active ? `${model.model} ${model.active.version}` : `${model.model}: none`), rows[i]["Runs"]);
+        if (model.active) assert.ok(rows[i]["Slot"].includes(model.active.slot.toUpperCase()) && rows[i]["Variant"].includes(model.active.variant));
+      }));
+    });
+  });
+  test("devices: a search is answered by the server and stands in the address", async () => {
+    await page.getByLabel("Search").fill("no such device at all");
+    await page.getByText("No device fits this filter.").waitFor();
+    assert.match(page.url(), /\?q=no\+such\+device/);
+    await page.getByLabel("Search").fill(story.devices[0].id);
+    await eventually(async () => assert.equal((await dashboard.table("Devices")).length, 1));
+    await page.reload();
+    await dashboard.settled();
+    assert.equal(await page.getByLabel("Search").inputValue(), story.devices[0].id);
+  });
+  for (const name of ["a", "b"])
+    test(`device: slot ${name.toUpperCase()} with its release, variant and role`, async () => {
+      await dashboard.visit(device(story.devices[0].id));
+      const seen = await api.get(device(story.devices[0].id));
+      for (const [i, model] of seen.models.entries()) {
+        const shown = (await dashboard.text(".slot"))[2 * i + (name === "a" ? 0 : 1)];
+        const entry = model.slots[name];
+        assert.ok(shown.startsWith(`Slot ${name.toUpperCase()} ${!entry ? "empty" : model.active?.slot === name ? "active" : "standby"}`), shown);
+        if (entry) for (const part of [`${model.model} ${entry.version}`, entry.variant, `counter ${entry.counter}`]) assert.ok(shown.includes(part), `${part} is not in: ${shown}`);
+      }
+    });
+  test("device: which releases it rejected and why", async () => {
+    const seen = await api.get(device(story.devices[0].id));
+    for (const model of seen.models.filter((one) => one.rejected.length > 0)) {
+      const rows = await dashboard.table(`Releases of ${model.model} rejected by this device`);
+      assert.deepEqual(rows.map((row) => [row["Release"], row["Reason"].split(" ")[0]]), model.rejected.map((one) => [one.version, one.reason]));
+    }
+    assert.ok(seen.models.some((model) => model.rejected.length > 0), "the story's device has rejected no release");
+  });
+  test("device: a timeline that tells every event, its reasons and messages", async () => {
+    const { items } = await api.get(`${device(story.devices[0].id)}/timeline?limit=100`);
+    const told = await page.locator(".entry").evaluateAll((entries) => entries.map((entry) => Math.max(1, entry.querySelectorAll(".step").length)));
+    assert.equal(told.reduce((sum, steps) => sum + steps, 0), items.length);
+    const shown = (await dashboard.text(".timeline")).join(" ");
+    for (const part of items.flatMap((item) => [item.reason, item.detail?.message]).filter(Boolean)) assert.ok(shown.includes(part.replace(/\s+/g, " ").trim()), `${part} is not told`);
+    const lane = await page.locator(".lane svg").first().getAttribute("aria-label");
+    for (const item of items.filter((one) => one.kind === "update" && one.state === "committed")) assert.ok(lane.includes(item.version), lane);
+  });
+  test("device: telemetry, hardware and identity", async () => {
+    await eventually(async () => {
+      const seen = await api.get(device(story.devices[0].id));
+      const rows = await dashboard.table("Telemetry of this device by release");
+      assert.deepEqual(rows.map((row) => [row["Release"], row["Inferences"], row["Errors"]]), seen.telemetry.map((one) => [`${one.model} ${one.version}`, counted(one.count), counted(one.errors)]));
+      const identity = (await dashboard.text("section")).find((text) => text.startsWith("Identity"));
+      for (const part of [seen.hardware_class, seen.profile.cpu_model, seen.profile.os, seen.certificate.fingerprint.slice(0, 6)]) assert.ok(identity.includes(part), `${part} is not in: ${identity}`);
+    });
+  });
+  test("releases: each with its state, the gate's result and its devices", async () => {
+    await dashboard.visit("/releases");
+    const { items } = await api.get("/releases");
+    const rows = await dashboard.table("Releases");
+    assert.deepEqual(rows.map((row) => [row["Release"], row["State"], row["CI gate"], row["Devices on it"]]),
+      items.map((one) => [`${one.model} ${one.version}`, words(one.state), words(one.gate_result), `${counted(one.devices.running)} / ${counted(one.devices.total)}`]));
+  });
+  test("release: the gate report, verified again, check by check, and the variants", async () => {
+    await dashboard.visit(release(story.releases[0]));
+    const seen = await api.get(release(story.releases[0]));
+    assert.equal(seen.gate.verified, true, seen.gate.error);
+    assert.ok((await dashboard.text("main"))[0].includes("signature verified by this server just now"));
+    const rows = await dashboard.table("Checks of the CI gate");
+    assert.deepEqual(rows.map((row) => [row["Check"].split(" ").slice(0, 2).join(" "), row["Verdict"], row["n"], row["In words"]]),
+      seen.gate.report.measurements.map((m) => [`${m.id.split("@")[0]} ${m.id.split("/").at(-1)}`, m.verdict, counted(m.n), m.detail.replace(/\s+/g, " ")]));
+    const variants = await dashboard.table("Variants");
+    assert.deepEqual(variants.map((row) => [row["Variant"], row["SHA-256"]]), seen.variants.map((one) => [one.name, `${one.file_sha256.slice(0, 6)}…${one.file_sha256.slice(-6)}`]));
+  });
+  test("release: one that came back from the field is marked", async () => {
+    await dashboard.visit(release(story.failed));
+    const seen = await api.get(release(story.failed));
+    assert.equal(seen.state, "quarantined");
+    assert.ok((await dashboard.text(".title"))[0].includes("quarantined"));
+  });
+  test("rollouts: each with its state, reason and progress", async () => {
+    await dashboard.visit("/rollouts");
+    const { items } = await api.get("/rollouts");
+    const rows = await dashboard.table("Rollouts");
+    assert.deepEqual(rows.map((row) => [row["Release"], row["State"].split(" ")[0], row["Committed"], row["Selector"]]),
+      items.map((one) => [`${one.model} ${one.version}`, words(one.state), `${counted(one.devices.committed)} / ${counted(one.devices.selected)}`, one.selector]));
+    assert.ok(rows[items.findIndex((one) => one.id === story.failed.id)]["State"].includes(story.failed.reason));
+  });
+  test("rollout: why it stopped, its phases, failures, devices and every verdict", async () => {
+    await dashboard.visit(rollout(story.failed.id));
+    const [seen, devices] = await Promise.all([api.get(rollout(story.failed.id)), api.get(`${rollout(story.failed.id)}/devices`)]);
+    const title = (await dashboard.text(".title"))[0];
+    assert.ok(title.includes("failed") && title.includes(seen.reason), title);
+    const phases = await dashboard.text(".phase");
+    seen.phases.forEach((phase, i) => assert.ok(phases[i].startsWith(`Phase ${i + 1}: ${phase.percent} % ${words(phase.state)}`), phases[i]));
+    const rows = await dashboard.table("Verdict log");
+    assert.deepEqual(rows.map((row) => [row["Verdict"], row["Decision"], row["Why"]]), seen.log.map((one) => [one.verdict, one.decision, one.detail]));
+    assert.deepEqual((await dashboard.table("Devices of this rollout")).map((row) => [row["Device"], row["State"]]), devices.items.map((one) => [one.device, words(one.state)]));
+    for (const failure of seen.failures) assert.ok((await dashboard.text("section")).some((text) => text.startsWith("Failures by reason") && text.includes(failure.reason) && failure.devices.every((id) => text.includes(id))));
+    assert.equal(await page.getByRole("button", { name: "Pause" }).count(), 0);
+  });
+  test("telemetry: each release with its numbers, and the same numbers as a chart and as a table", async () => {
+    await dashboard.visit("/telemetry");
+    await eventually(async () => {
+      const seen = await api.get(`/telemetry?model=${encodeURIComponent(story.models[0].model)}&window_s=3600`);
+      const rows = await dashboard.table("Telemetry by release");
+      assert.deepEqual(rows.map((row) => [row["Release"], row["Inferences"], row["Errors"], row["Labelled"]]), seen.releases.map((one) => [one.version, counted(one.count), counted(one.errors), counted(one.labelled)]));
+      const charts = await page.locator("figure svg[role=img]").evaluateAll((all) => all.map((svg) => svg.getAttribute("aria-label")));
+      for (const one of seen.releases.filter((r) => r.series.length > 0)) assert.ok(charts[0].includes(`${one.version} `), charts[0]);
+      assert.equal(await page.locator("figure").first().locator("circle").count(), seen.releases.flatMap((r) => r.series.filter((p) => p.count > 0)).length);
+    });
+    await page.getByRole("button", { name: "Show as table" }).first().click();
+    assert.ok((await dashboard.table("p99 of inferences")).every((row) => /(µs|ms| s)$/.test(row["Value"])));
+  });
+  test("an address that leads nowhere, and an object that does not exist, say so and keep the navigation", async () => {
+    await dashboard.visit("/no/such/page");
+    assert.deepEqual(await dashboard.text("h1"), ["Not here"]);
+    await dashboard.visit(device("dev-nobody"));
+    await page.getByRole("alert").waitFor();
+    assert.equal(await page.getByRole("navigation", { name: "Main" }).getByRole("link").count(), 5);
+  });
+});
+
+describe("by keyboard alone", () => {
+  const focused = () => page.evaluate(() => ({ name: document.activeElement.innerText.trim(), tag: document.activeElement.tagName, outline: getComputedStyle(document.activeElement).outlineStyle }));
+  test("the first stop jumps over the navigation", async () => {
+    await dashboard.visit("/");
+    await page.keyboard.press("Tab");
+    assert.equal((await focused()).name, "Skip to content");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)), true);
+  });
+  test("every main page is reached by Tab and Enter, with the focus visible and then at the new page", async () => {
+    const names = await page.getByRole("navigation", { name: "Main" }).getByRole("link").allInnerTexts();
+    assert.ok(names.length >= 5);
+    for (const name of names) {
+      await dashboard.visit("/");
+      let here = {};
+      for (let i = 0; i < 12 && here.name !== name; i++) {
+        await page.keyboard.press("Tab");
+        here = await focused();
+      }
+      assert.deepEqual([here.name, here.tag], [name, "A"]);
+      assert.notEqual(here.outline, "none", `the focus on ${name} cannot be seen`);
+      await page.keyboard.press("Enter");
+      await page.getByRole("heading", { level: 1, name }).waitFor();
+      assert.equal(await page.getByRole("link", { name, exact: true }).first().getAttribute("aria-current"), "page");
+      if (name !== "Overview") assert.equal((await focused()).tag, "MAIN");
+    }
+  });
+  test("a dangerous question takes the focus, can be left by Escape, and gives the focus back", async () => {
+    await dashboard.visit(device(story.devices[0].id));
+    await page.getByRole("button", { name: "Revoke" }).focus();
+    await page.keyboard.press("Enter");
+    const dialog = page.getByRole("dialog", { name: "Revoke this device?" });
+    await dialog.waitFor();
+    assert.equal((await focused()).name, "Cancel");
+    assert.deepEqual(await dashboard.axe(), []);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    assert.equal((await focused()).name, "Revoke");
+    assert.notEqual((await api.get(device(story.devices[0].id))).state, "revoked");
+  });
+});
+
+test("live: a label that somebody else sets appears, and goes, without loading the page", async () => {
+  const { id } = story.devices[0];
+  await dashboard.visit(device(id));
+  await page.getByText("Live", { exact: true }).waitFor();
+  const value = `live-${process.pid}`;
+  await page.evaluate(() => (window.same = true));
+  const hints = () => page.evaluate((wanted) => window.seen.hints.filter((hint) => JSON.parse(hint).id === wanted).length, id);
+  const label = page.locator(".title .label", { hasText: `browser-test=${value}` });
+  try {
+    const before = await hints();
+    assert.equal((await api.request("PATCH", device(id), { labels: { "browser-test": value } })).status, 200);
+    await label.waitFor({ timeout: 5_000 });
+    await eventually(async () => assert.ok((await hints()) > before, "the page changed, but the server sent no hint"), 5_000);
+  } finally {
+    await api.request("PATCH", device(id), { labels: { "browser-test": null } });
+  }
+  const before = await hints();
+  await label.waitFor({ state: "detached", timeout: 5_000 });
+  await eventually(async () => assert.ok((await hints()) > before, "the page changed, but the server sent no hint"), 5_000);
+  assert.equal(await page.evaluate(() => window.same), true);
+});
+
+test("writing: a label set on the page is on the server, and its removal too", async () => {
+  const { id } = story.devices[0];
+  await dashboard.visit(device(id));
+  try {
+    await page.getByLabel("New label, as name=value").fill("browser-test=by hand");
+    await page.getByRole("button", { name: "Set label" }).click();
+    await eventually(async () => assert.equal((await api.get(device(id))).labels["browser-test"], "by hand"));
+    await page.getByRole("button", { name: "Remove label browser-test" }).click();
+    await eventually(async () => assert.equal("browser-test" in (await api.get(device(id))).labels, false));
+  } finally {
+    await api.request("PATCH", device(id), { labels: { "browser-test": null } });
+  }
+});
+
+describe("for everybody", () => {
+  beforeEach(async () => {
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.emulateMedia({ colorScheme: "light" });
+  });
+  after(() => page.setViewportSize({ width: 1280, height: 800 }));
+  for (const scheme of ["light", "dark"])
+    test(`axe finds nothing serious on any page, ${scheme}`, async () => {
+      await page.emulateMedia({ colorScheme: scheme });
+      for (const [name, address] of Object.entries(pages())) {
+        await dashboard.visit(address);
+        assert.deepEqual(await dashboard.axe(), [], name);
+        if (flags.shots) await shot(`${scheme}-${name}`, true);
+      }
+    });
+  for (const width of [390, 320])
+    test(`no page scrolls sideways at ${width} pixels, and axe finds nothing serious`, async () => {
+      await page.setViewportSize({ width, height: 800 });
+      for (const [name, address] of Object.entries(pages())) {
+        await dashboard.visit(address);
+        const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.ok(content <= window, `${name} is ${content} pixels wide`);
+        if (width === 390) assert.deepEqual(await dashboard.axe(), [], name);
+        if (flags.shots) await shot(`${width}-${name}`, true);
+      }
+    });
+  test("pages do not jump while they load", async () => {
+    for (const [name, address] of Object.entries(pages())) {
+      await dashboard.visit(address);
+      const { shift } = await dashboard.collect();
+      assert.ok(shift < 0.1, `${name} shifted by ${shift.toFixed(3)} (0.1 is good)`);
+    }
+  });
+});
+
+async function shot(name, fullPage) {
+  mkdirSync(flags.shots, { recursive: true });
+  await page.screenshot({ path: path.join(flags.shots, `${name}.png`), fullPage });
+}
+
+test("the picture for the README", { skip: !flags.screenshot }, async () => {
+  await dashboard.visit(device(story.devices[0].id));
+  await page.getByText("Live", { exact: true }).waitFor();
+  mkdirSync(path.dirname(flags.screenshot), { recursive: true });
+  await page.screenshot({ path: flags.screenshot });
+});
+
+test("signing out ends the session here and on the server", async () => {
+  const [cookie] = await dashboard.context.cookies();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("heading", { level: 1, name: "Sign in to Ferry" }).waitFor();
+  assert.deepEqual(await dashboard.context.cookies(), []);
+  const stranger = new OperatorApi(url, ca, "");
+  assert.equal((await stranger.request("GET", "/overview")).status, 401);
+  await dashboard.context.addCookies([cookie]);
+  assert.equal((await dashboard.context.request.get(`${dashboard.url}/api/v1/overview`, { ignoreHTTPSErrors: true })).status(), 401);
+});
+
+test("throughout: no error in the console, nothing that the policy refused, no request to anybody else", async () => {
+  await dashboard.collect();
+  const asked = (line) => line.includes("404") && line.includes("/devices/dev-nobody"); // the object that does not exist
+  assert.deepEqual(dashboard.errors.filter((line) => !asked(line)), []);
+  assert.deepEqual(dashboard.violations, []);
+  assert.deepEqual(dashboard.elsewhere, []);
+});
