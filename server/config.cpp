@@ -24,6 +24,16 @@ Result<std::string> check_name(const std::string& name) {
   return name;
 }
 
+// Devices and people put paths behind it.
+Result<> check_url(std::string_view key, const std::string& url) {
+  constexpr std::string_view scheme = "https://";
+  if (url.empty()) return {};
+  if (url.starts_with(scheme) && url.size() > scheme.size() && url.find('/', scheme.size()) == std::string::npos)
+    return {};
+  return Error{Errc::bad_input, std::string(key) + ": found \"" + url.substr(0, 80) +
+                                    "\", expected https://<name>[:<port>] without a path"};
+}
+
 Result<> read_devices(const Json& root, Config& config) {
   const auto found = root.find("devices");
   if (found == root.end()) return {};
@@ -39,12 +49,16 @@ Result<> read_listen(const Json& root, Config& config) {
   const auto found = root.find("listen");
   if (found == root.end()) return {};
   TRY_VOID(only_known_fields(*found, {"device", "operator", "device_url", "operator_url", "threads"}));
-  TRY(auto device, string_or(*found, "device", "127.0.0.1:0"));
-  TRY(config.device_listen, parse_endpoint(device));
-  TRY(auto operator_text, string_or(*found, "operator", "127.0.0.1:0"));
-  TRY(config.operator_listen, parse_endpoint(operator_text));
-  TRY(config.device_url, string_or(*found, "device_url", ""));
-  TRY(config.operator_url, string_or(*found, "operator_url", ""));
+  for (auto [key, endpoint] : {std::pair("device", &config.device_listen), {"operator", &config.operator_listen}}) {
+    TRY(auto text, string_or(*found, key, "127.0.0.1:0"));
+    auto parsed = parse_endpoint(text);
+    if (!parsed) return std::move(parsed).error().within(key);
+    *endpoint = std::move(*parsed);
+  }
+  for (auto [key, url] : {std::pair("device_url", &config.device_url), {"operator_url", &config.operator_url}}) {
+    TRY(*url, string_or(*found, key, ""));
+    TRY_VOID(check_url(key, *url));
+  }
   TRY(auto threads, integer_or(*found, "threads", 1, 1, threads_max));
   config.threads = static_cast<int>(threads);
   return {};
@@ -61,6 +75,15 @@ Result<> read_log(const Json& root, Config& config) {
   return {};
 }
 
+Result<> read_ui(const Json& root, Config& config) {
+  const auto found = root.find("ui");
+  if (found == root.end()) return {};
+  TRY_VOID(only_known_fields(*found, {"dir"}));
+  TRY(auto dir, string_or(*found, "dir", ""));
+  config.ui_dir = dir;
+  return {};
+}
+
 Result<Config> read_config(const Json& root, const Path& data) {
   Config config;
   config.data = data;
@@ -72,8 +95,9 @@ Result<Config> read_config(const Json& root, const Path& data) {
   config.names.clear();
   for (const Json& name : *names) {
     if (!name.is_string()) return Error{Errc::bad_input, "names: expected texts"};
-    TRY(auto checked, check_name(name.get<std::string>()));
-    config.names.push_back(std::move(checked));
+    auto checked = check_name(name.get<std::string>());
+    if (!checked) return std::move(checked).error().within("names");
+    config.names.push_back(std::move(*checked));
   }
   if (config.names.empty()) return Error{Errc::bad_input, "names: expected at least one"};
   auto section = [&](const char* name, Result<> read) -> Result<> {
@@ -83,11 +107,7 @@ Result<Config> read_config(const Json& root, const Path& data) {
   TRY_VOID(section("listen", read_listen(root, config)));
   TRY_VOID(section("devices", read_devices(root, config)));
   TRY_VOID(section("log", read_log(root, config)));
-  if (const auto ui = root.find("ui"); ui != root.end()) {
-    TRY_VOID(only_known_fields(*ui, {"dir"}));
-    TRY(auto dir, string_or(*ui, "dir", ""));
-    config.ui_dir = dir;
-  }
+  TRY_VOID(section("ui", read_ui(root, config)));
   return config;
 }
 
@@ -100,7 +120,7 @@ bool is_ip_address(const std::string& name) {
 
 Result<Endpoint> parse_endpoint(const std::string& text) {
   Error error{Errc::bad_input,
-              "listen: found \"" + text.substr(0, 80) + "\", expected <address>:<port>, for example 127.0.0.1:8443"};
+              "address: found \"" + text.substr(0, 80) + "\", expected <address>:<port>, for example 127.0.0.1:8443"};
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos) return error;
   Endpoint endpoint;

@@ -56,7 +56,8 @@ Result<ServerCertificate> server_certificate(const Config& config, const Certifi
   if (stored) {
     TRY(auto leaf, certificate_from_pem(*stored));
     const bool fresh = leaf.not_after - now > server_certificate_life / 3;
-    if (fresh && leaf.key_digest == sha256(key.public_key().spki_der()))
+    const bool ours = verify_certificate(leaf, authority.certificate(), now).has_value();
+    if (fresh && ours && leaf.key_digest == sha256(key.public_key().spki_der()))
       return ServerCertificate{std::move(*stored), key.pem(), leaf.not_after};
   }
   CertificateOptions options;
@@ -73,9 +74,10 @@ Result<ServerCertificate> server_certificate(const Config& config, const Certifi
 }
 
 Result<> init_server(const Path& data, const std::vector<std::string>& names, Clock& clock, Random& random) {
-  const Path admin_token = data / "admin.token";
+  // Not admin.token: a careful person moves that away.
+  const Path settings = data / "server.toml";
   std::error_code ignored;
-  if (std::filesystem::exists(admin_token, ignored))
+  if (std::filesystem::exists(settings, ignored))
     return Error{Errc::conflict,
                  data.string() + " holds a server already; `ferryd serve --data " + data.string() + "` starts it"};
   Config config;
@@ -84,7 +86,6 @@ Result<> init_server(const Path& data, const std::vector<std::string>& names, Cl
   TRY_VOID(make_directories(data, 0700));
   for (const Path& folder : {config.ca(), config.online()}) TRY_VOID(make_directories(folder, 0700));
   for (const Path& folder : {config.trust(), config.blobs(), data / "run"}) TRY_VOID(make_directories(folder));
-  TRY_VOID(write_file_atomic(data / "server.toml", config_toml(names)));
   TRY(auto authority, make_or_load_authority(config, clock, random));
   TRY(auto certificate, server_certificate(config, authority, clock, random));
   (void)certificate;
@@ -97,10 +98,17 @@ Result<> init_server(const Path& data, const std::vector<std::string>& names, Cl
   TRY(auto database, open_sqlite(config.database()));
   TRY_VOID(migrate(*database, schema_migrations()));
   TokenStore tokens(*database);
+  // Of an init that was cut short: nobody has them.
+  TRY(auto unfinished, tokens.access_tokens());
+  for (const AccessTokenRow& row : unfinished) {
+    TRY(bool removed, tokens.remove_access(row.id));
+    (void)removed;
+  }
   Access access(tokens, clock, random);
   TRY(auto created, access.create("admin", Role::admin, 0));
-  // Last: its presence says that the folder is complete.
-  return write_file_atomic(admin_token, created.token + "\n", 0600);
+  TRY_VOID(write_file_atomic(data / "admin.token", created.token + "\n", 0600));
+  // Last: its presence says that the folder is complete, and the server does not start without it.
+  return write_file_atomic(settings, config_toml(names));
 }
 
 }  // namespace ferry::server

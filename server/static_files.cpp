@@ -88,18 +88,21 @@ http::Response StaticFiles::answer(const http::Request& request) const {
     return page;
   }
   const File& file = found->second;
+  const bool packed = file.gzip && request.header("accept-encoding").find("gzip") != std::string_view::npos;
+  // Strong, so one for each form of the bytes.
+  const std::string etag = packed ? file.etag.substr(0, file.etag.size() - 1) + "-gz\"" : file.etag;
   http::Response response;
   secure(response);
-  response.headers["ETag"] = file.etag;
+  response.headers["ETag"] = etag;
   response.headers["Cache-Control"] = file.immutable ? "public, max-age=31536000, immutable" : "no-cache";
   response.headers["Vary"] = "Accept-Encoding";
-  if (http::etag_matches(request.header("if-none-match"), file.etag)) {
+  if (http::etag_matches(request.header("if-none-match"), etag)) {
     response.status = 304;
     return response;
   }
   response.headers["Content-Type"] = file.content_type;
   response.shared_body = file.bytes;
-  if (file.gzip && request.header("accept-encoding").find("gzip") != std::string_view::npos) {
+  if (packed) {
     response.headers["Content-Encoding"] = "gzip";
     response.shared_body = file.gzip;
   }

@@ -8,8 +8,9 @@ namespace {
 
 constexpr std::size_t secret_bytes = 32;
 
-CertificateRow row_of(const Certificate& certificate, const std::string& device) {
-  return {certificate.fingerprint.hex(), device, certificate.key_digest.hex(), to_unix_ms(certificate.not_before),
+// Issued by the clock: not_before is in whole seconds and an hour early, and the newest certificates are those kept.
+CertificateRow row_of(const Certificate& certificate, const std::string& device, Instant now) {
+  return {certificate.fingerprint.hex(), device, certificate.key_digest.hex(), to_unix_ms(now),
           to_unix_ms(certificate.not_after)};
 }
 
@@ -79,7 +80,7 @@ Result<Certificate> Enrolment::enrol(const std::string& token_id, const std::str
     device = random_.id("dev");
   }
   TRY(auto certificate, issue(csr.key, device));
-  const CertificateRow certificate_row = row_of(certificate, device);
+  const CertificateRow certificate_row = row_of(certificate, device, clock_.now());
   DeviceRow row{.id = device, .enrolled_ms = now_ms, .token = token_id, .labels = token->labels};
   TRY_VOID(database_.transaction([&](Database&) -> Result<> {
     if (!again) {
@@ -100,7 +101,7 @@ Result<Certificate> Enrolment::renew(const std::string& device, std::string_view
   const DevicePtr known = fleet_.find(device);
   if (!known || known->revoked) return Error{Errc::denied, "device " + device + " was revoked", "device_revoked"};
   TRY(auto certificate, issue(csr.key, device));
-  const CertificateRow row = row_of(certificate, device);
+  const CertificateRow row = row_of(certificate, device, clock_.now());
   TRY_VOID(database_.transaction([&](Database&) -> Result<> {
     TRY_VOID(devices_.add_certificate(row));
     return note(device, "renewed", Json{{"fingerprint", row.fingerprint}});

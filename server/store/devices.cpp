@@ -77,10 +77,12 @@ Result<> DeviceStore::add_certificate(const CertificateRow& row) {
         database.query("insert into device_certificates (fingerprint, device, key_digest, issued_ms, not_after_ms) "
                        "values ($1, $2, $3, $4, $5)",
                        {row.fingerprint, row.device, row.key_digest, row.issued_ms, row.not_after_ms})));
-    return done(
-        database.query("delete from device_certificates where device = $1 and fingerprint not in (select fingerprint "
-                       "from device_certificates where device = $1 order by issued_ms desc, fingerprint limit $2)",
-                       {row.device, certificates_per_device_max}));
+    // Never the one just added, whatever its time: the device is about to use it.
+    return done(database.query(
+        "delete from device_certificates where device = $1 and fingerprint <> $2 and fingerprint not in (select "
+        "fingerprint from device_certificates where device = $1 and fingerprint <> $2 order by issued_ms desc, "
+        "fingerprint limit $3)",
+        {row.device, row.fingerprint, certificates_per_device_max - 1}));
   });
 }
 

@@ -11,7 +11,8 @@ namespace ferry::server {
 inline constexpr std::int64_t telemetry_keep_ms = 35LL * 86'400'000;
 inline constexpr std::int64_t telemetry_ahead_ms_max = 5 * 60'000;  // a device's clock may be this much ahead
 inline constexpr std::int64_t boots_per_device_max = 32;
-inline constexpr std::int64_t device_totals_max = 64;  // (model, version) pairs kept per device, newest
+inline constexpr std::int64_t device_totals_max = 64;             // (model, version) pairs kept per device, newest
+inline constexpr std::uint64_t window_count_max = 1'000'000'000;  // of one device in one window: sums stay readable
 inline constexpr std::int64_t minute_ms = 60'000;
 
 struct MinuteRow {
@@ -30,8 +31,11 @@ class TelemetryStore {
  public:
   explicit TelemetryStore(Database& database) : database_(database) {}
 
-  // Merges the report, once per (device, install, boot, seq), in one transaction.
-  Result<UploadVerdict> apply(const std::string& device, const telemetry::WindowReport& report, std::int64_t now_ms);
+  // Merges the report, once per (device, install, boot, seq), in one transaction. bad_input for counts that no device
+  // can have.
+  // `along` runs in the same transaction when the report is applied; `at_ms` is the window's end as it counts here.
+  Result<UploadVerdict> apply(const std::string& device, const telemetry::WindowReport& report, std::int64_t now_ms,
+                              const std::function<Result<>(std::int64_t at_ms)>& along = {});
   // Minutes of `model` in [from, to), by version and time.
   Result<std::vector<MinuteRow>> minutes(const std::string& model, std::int64_t from_ms, std::int64_t to_ms);
   Result<std::vector<DeviceTotal>> totals(const std::string& device);
