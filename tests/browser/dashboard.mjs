@@ -87,6 +87,14 @@ describe("signing in", () => {
   });
 });
 
+// Before anything below leaves a trace on the device's timeline.
+test("the picture for the README", { skip: !flags.screenshot }, async () => {
+  await dashboard.visit(device(story.devices[0].id));
+  await page.getByText("Live", { exact: true }).waitFor();
+  mkdirSync(path.dirname(flags.screenshot), { recursive: true });
+  await page.screenshot({ path: flags.screenshot });
+});
+
 describe("what a person sees", () => {
   test("overview: the fleet, what needs a person, which release is on how many devices, the latest events", async () => {
     await dashboard.visit("/");
@@ -146,9 +154,12 @@ describe("what a person sees", () => {
     assert.ok(seen.models.some((model) => model.rejected.length > 0), "the story's device has rejected no release");
   });
   test("device: a timeline that tells every event, its reasons and messages", async () => {
-    const { items } = await api.get(`${device(story.devices[0].id)}/timeline?limit=100`);
-    const told = await page.locator(".entry").evaluateAll((entries) => entries.map((entry) => Math.max(1, entry.querySelectorAll(".step").length)));
-    assert.equal(told.reduce((sum, steps) => sum + steps, 0), items.length);
+    const items = await eventually(async () => {
+      const listed = (await api.get(`${device(story.devices[0].id)}/timeline?limit=100`)).items;
+      const told = await page.locator(".entry").evaluateAll((entries) => entries.map((entry) => Math.max(1, entry.querySelectorAll(".step").length)));
+      assert.equal(told.reduce((sum, steps) => sum + steps, 0), listed.length);
+      return listed;
+    });
     const shown = (await dashboard.text(".timeline")).join(" ");
     for (const part of items.flatMap((item) => [item.reason, item.detail?.message]).filter(Boolean)) assert.ok(shown.includes(part.replace(/\s+/g, " ").trim()), `${part} is not told`);
     const lane = await page.locator(".lane svg").first().getAttribute("aria-label");
@@ -218,6 +229,8 @@ describe("what a person sees", () => {
       for (const one of seen.releases.filter((r) => r.series.length > 0)) assert.ok(charts[0].includes(`${one.version} `), charts[0]);
       assert.equal(await page.locator("figure").first().locator("circle").count(), seen.releases.flatMap((r) => r.series.filter((p) => p.count > 0)).length);
     });
+    const answered = (await api.get(`/telemetry?model=${encodeURIComponent(story.models[0].model)}&window_s=3600`)).labels;
+    assert.deepEqual((await dashboard.table("Share of each class in a release's answers")).map((row) => row["Class"]), answered);
     await page.getByRole("button", { name: "Show as table" }).first().click();
     assert.ok((await dashboard.table("p99 of inferences")).every((row) => /(µs|ms| s)$/.test(row["Value"])));
   });
@@ -257,6 +270,18 @@ describe("by keyboard alone", () => {
       assert.equal(await page.getByRole("link", { name, exact: true }).first().getAttribute("aria-current"), "page");
       if (name !== "Overview") assert.equal((await focused()).tag, "MAIN");
     }
+  });
+  test("keys of one letter go to the pages, and are listed", async () => {
+    await dashboard.visit("/");
+    for (const [keys, name] of [["gd", "Devices"], ["gr", "Releases"], ["gt", "Rollouts"], ["gm", "Telemetry"], ["go", "Overview"]]) {
+      for (const key of keys) await page.keyboard.press(key);
+      await page.getByRole("heading", { level: 1, name }).waitFor();
+    }
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+    assert.deepEqual(await dashboard.axe(), []);
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
   });
   test("a dangerous question takes the focus, can be left by Escape, and gives the focus back", async () => {
     await dashboard.visit(device(story.devices[0].id));
@@ -348,13 +373,6 @@ async function shot(name, fullPage) {
   mkdirSync(flags.shots, { recursive: true });
   await page.screenshot({ path: path.join(flags.shots, `${name}.png`), fullPage });
 }
-
-test("the picture for the README", { skip: !flags.screenshot }, async () => {
-  await dashboard.visit(device(story.devices[0].id));
-  await page.getByText("Live", { exact: true }).waitFor();
-  mkdirSync(path.dirname(flags.screenshot), { recursive: true });
-  await page.screenshot({ path: flags.screenshot });
-});
 
 test("signing out ends the session here and on the server", async () => {
   const [cookie] = await dashboard.context.cookies();

@@ -2,10 +2,12 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Session } from "./api/types";
+import { KeysHelp } from "./components/keys-help";
 import { LiveMark } from "./components/live-mark";
 import { Guard } from "./components/notes";
 import { location, match } from "./state/router";
 import { session, signOut } from "./state/session";
+import { startKeys } from "./state/keys";
 import { startLive } from "./state/live";
 import { DeviceScreen } from "./screens/device";
 import { DevicesScreen } from "./screens/devices";
@@ -62,6 +64,7 @@ function Navigation({ path }: { path: string }) {
 
 function Frame({ who }: { who: Session }) {
   useEffect(startLive, []);
+  useEffect(startKeys, []);
   const path = location.value.path;
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
@@ -80,6 +83,7 @@ function Frame({ who }: { who: Session }) {
           <span class="spring" />
           <LiveMark />
           <span class="who">{who.name}{who.role !== who.name && <span class="dim"> {who.role}</span>}</span>
+          <KeysHelp />
           <button type="button" class="quiet" onClick={() => void signOut()}>Sign out</button>
         </div>
       </header>

@@ -87,7 +87,7 @@ export const timeline: List<TimelineItem> = list([
   update(54, "1.1.0", "downloading", { rollout: "ro-2c40", variant: "", slot: "" }),
   update(80, "1.0.0", "committed", { rollout: "ro-11b9" }),
   update(81, "1.0.0", "downloading", { rollout: "ro-11b9", variant: "", slot: "" }),
-  event(90, "labelled", { detail: { message: "site=oslo" } }),
+  event(90, "labelled", { detail: { by: "admin", labels: { site: "oslo", kind: "camera" } } }),
   event(95, "enrolled"),
 ]);
 
@@ -200,15 +200,15 @@ const series = (from: number, to: number, p50: number, right: number) => Array.f
   p99_us: Math.round(p50 * 2.2 + wave(i, 2) * 60), labelled: 600, right: Math.round(600 * right + wave(i, 3) * 4),
 }));
 const telemetryOf = (version: string, rest: Partial<ReleaseTelemetry>): ReleaseTelemetry => ({
-  version, count: 0, errors: 0, p50_us: 0, p95_us: 0, p99_us: 0, labelled: 0, right: 0, worker_memory_bytes: 0, devices: 0, series: [], ...rest,
+  version, count: 0, errors: 0, p50_us: 0, p95_us: 0, p99_us: 0, labelled: 0, right: 0, classes: [], worker_memory_bytes: 0, devices: 0, series: [], ...rest,
 });
 
 export const telemetry: Telemetry = {
-  model: "fashion-mnist", from_ms: now - 60 * minute, to_ms: now, step_s: 60,
+  model: "fashion-mnist", from_ms: now - 60 * minute, to_ms: now, step_s: 60, labels: ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"],
   releases: [
-    telemetryOf("1.4.0", { count: 18_240, p50_us: 402, p95_us: 610, p99_us: 903, labelled: 18_240, right: 16_571, accuracy_ppm: 908_498, worker_memory_bytes: 61_865_984, devices: 21, series: series(11, 0, 402, 0.908) }),
+    telemetryOf("1.4.0", { count: 18_240, p50_us: 402, p95_us: 610, p99_us: 903, labelled: 18_240, right: 16_571, accuracy_ppm: 908_498, classes: [1_900, 1_800, 1_850, 1_750, 1_800, 1_820, 1_780, 1_860, 1_840, 1_840], worker_memory_bytes: 61_865_984, devices: 21, series: series(11, 0, 402, 0.908) }),
     telemetryOf("1.3.0", { count: 37, errors: 2, p50_us: 702, p95_us: 990, p99_us: 1_800, worker_memory_bytes: 536_870_912 }),
-    telemetryOf("1.1.0", { count: 42_113, errors: 3, p50_us: 688, p95_us: 990, p99_us: 1_503, labelled: 42_113, right: 37_902, accuracy_ppm: 900_007, worker_memory_bytes: 91_226_112, devices: 17, series: [...series(58, 34, 688, 0.9), ...series(30, 8, 690, 0.9)] }),
+    telemetryOf("1.1.0", { count: 42_113, errors: 3, p50_us: 688, p95_us: 990, p99_us: 1_503, labelled: 42_113, right: 37_902, accuracy_ppm: 900_007, classes: [4_200, 4_210, 4_190, 4_230, 4_200, 4_220, 4_180, 4_240, 4_220, 4_223], worker_memory_bytes: 91_226_112, devices: 17, series: [...series(58, 34, 688, 0.9), ...series(30, 8, 690, 0.9)] }),
   ],
 };
 

@@ -257,6 +257,7 @@ export interface ReleaseTelemetry {
   labelled: number;
   right: number;
   accuracy_ppm?: number;
+  classes: number[]; // how often each label was answered
   worker_memory_bytes: number;
   devices: number;
   series: SeriesPoint[];
@@ -267,5 +268,6 @@ export interface Telemetry {
   from_ms: number;
   to_ms: number;
   step_s: number;
+  labels: string[];
   releases: ReleaseTelemetry[];
 }

@@ -74,12 +74,12 @@ function Drawing({ title, lines, unit, step_s, fromZero = false, at, setAt }: Pr
             <text class="tick" x={left - 8} y={y(mark) + 4} text-anchor="end">{mark === 0 ? "0" : unit(mark)}</text>
           </g>
         ))}
-        {times.at.map((time) => <text key={time} class="tick" x={x(time)} y={height - 6} text-anchor="middle">{clock(time, times.precision)}</text>)}
+        {times.at.map((time) => <text key={time} class="tick" x={Math.min(x(time), width - 18)} y={height - 6} text-anchor="middle">{clock(time, times.precision)}</text>)}
         {at !== undefined && <line class="cursor" x1={x(at)} x2={x(at)} y1={top} y2={height - bottom} />}
         {lines.map((line) => (
           <g key={line.label} class={`series series-${line.color % 6}`}>
             {pieces(line.points, step_s).map((piece) => <polyline key={piece[0]!.at_ms} points={piece.map((p) => `${x(p.at_ms).toFixed(1)},${y(p.value).toFixed(1)}`).join(" ")} />)}
-            {line.points.map((p) => <circle key={p.at_ms} cx={x(p.at_ms).toFixed(1)} cy={y(p.value).toFixed(1)} r={p.at_ms === at ? 4 : line.points.length > 40 ? 0 : 2.5} />)}
+            {line.points.map((p) => <circle key={p.at_ms} cx={x(p.at_ms).toFixed(1)} cy={y(p.value).toFixed(1)} r={p.at_ms === at || line.points.length < 4 ? 4 : line.points.length > 40 ? 0 : 2.5} />)}
           </g>
         ))}
       </svg>

@@ -7,10 +7,10 @@ import { Status, toneOf, wordOf } from "./status";
 import { When } from "./when";
 
 const stateOf = (item: TimelineItem) => item.state || item.kind;
-const stepWord = (item: TimelineItem) => (item.kind === "started" ? "restarted" : wordOf(stateOf(item)));
+const stepWord = (item: TimelineItem) => (item.kind === "started" ? "restarted" : item.kind === "labelled" ? messageOf(item) : wordOf(stateOf(item)));
 
 function Steps({ steps }: { steps: TimelineItem[] }) {
-  const told = steps.slice(0, -1).filter((step) => messageOf(step) !== "");
+  const told = steps.slice(0, -1).filter((step) => step.kind === "update" && messageOf(step) !== "");
   return (
     <>
       <ol class="steps" aria-label="Steps">

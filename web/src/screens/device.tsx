@@ -55,8 +55,7 @@ function Model({ model }: { model: DeviceModel }) {
       ]} />
       {model.rejected.length > 0 && (
         <>
-          <h3>Rejected releases</h3>
-          <p class="dim">This device proved them bad and will not take them again.</p>
+          <h3>Rejected releases <span class="dim">proved bad on this device, and not taken again</span></h3>
           <Table caption={`Releases of ${model.model} rejected by this device`} rows={model.rejected} rowKey={(r) => r.manifest_sha256} columns={[
             { title: "Release", cell: (r) => <a href={releaseHref(model.model, r.version)}>{r.version}</a> },
             { title: "Reason", cell: (r) => <Reason code={r.reason} /> },
@@ -121,6 +120,8 @@ export function DeviceScreen({ id }: { id: string }) {
   const device = useResource<Device>(path, [`device:${id}`], 10_000);
   const timeline = useResource<List<TimelineItem>>(`${path}/timeline?limit=100`, [`device:${id}`]);
   const known = device.value;
+  // Both are there in a moment; the timeline must not push what is below it away.
+  const settled = timeline.value !== undefined || timeline.problem !== undefined;
   return (
     <div class="page">
       <p class="crumb"><a href="/devices">Devices</a></p>
@@ -128,13 +129,13 @@ export function DeviceScreen({ id }: { id: string }) {
         <h1 class="mono">{id}</h1>
         {known && (
           <>
-            <Status state={known.state} /> <span class="dim">seen <When ms={known.last_seen_ms} /></span> <Labels labels={known.labels} />
+            <Status state={known.state} /> <span class="dim">seen <When ms={known.last_seen_ms} /></span> {Object.keys(known.labels).length > 0 && <Labels labels={known.labels} />}
             <span class="spring" />
             {known.state !== "revoked" && <Revoke id={id} reload={device.reload} />}
           </>
         )}
       </div>
-      <Loaded resource={device}>
+      <Loaded resource={settled ? device : { ...device, value: undefined }}>
         {(d) => (
           <>
             {d.models.length === 0 && <Card title="Models"><Empty>It has no model yet. A rollout that selects it will bring one.</Empty></Card>}

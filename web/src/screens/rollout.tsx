@@ -5,7 +5,7 @@ import { ConfirmButton } from "../components/confirm";
 import { Empty, Loaded } from "../components/notes";
 import { Reason } from "../components/reason";
 import { RolloutBar, rolloutName } from "../components/rollout-line";
-import { Status } from "../components/status";
+import { Status, wordOf } from "../components/status";
 import { Table } from "../components/table";
 import { When } from "../components/when";
 import { absolute, count, plural, seconds } from "../state/format";
@@ -107,7 +107,8 @@ function VerdictLog({ rollout }: { rollout: Rollout }) {
     <Table caption="Verdict log" rows={rollout.log} rowKey={(l) => `${l.at_ms}-${l.phase}-${l.decision}-${l.detail}`} columns={[
       { title: "When", cell: (l) => <When ms={l.at_ms} /> },
       { title: "Phase", cell: (l) => l.phase + 1, numeric: true },
-      { title: "Verdict", cell: (l) => <Status state={l.verdict} /> },
+      // "hold" is the ordinary state of a rollout that goes on: nothing to warn of.
+      { title: "Verdict", cell: (l) => <Status state={l.verdict === "hold" ? "" : l.verdict} word={wordOf(l.verdict)} /> },
       { title: "Decision", cell: (l) => <strong>{l.decision}</strong> },
       { title: "Why", cell: (l) => l.detail },
       { title: "By", cell: (l) => l.by || <span class="dim">the engine</span> },

@@ -30,6 +30,47 @@ function ByRelease({ telemetry: t }: { telemetry: Telemetry }) {
   );
 }
 
+export const classesMax = 20;
+
+interface ClassRow {
+  label: string;
+  shares: number[]; // one for each release, of its own answers
+}
+
+// The classes by how often they are answered; a class that one release answers far more often than another stands out.
+export function classRows(labels: string[], releases: ReleaseTelemetry[]): ClassRow[] {
+  const totals = releases.map((r) => r.classes.reduce((sum, n) => sum + n, 0));
+  const size = Math.max(0, ...releases.map((r) => r.classes.length));
+  return Array.from({ length: size }, (_, i) => ({ label: labels[i] ?? `class ${i}`, shares: releases.map((r, k) => (r.classes[i] ?? 0) / totals[k]!) }));
+}
+
+const largest = (row: ClassRow) => Math.max(...row.shares);
+
+function Classes({ telemetry: t }: { telemetry: Telemetry }) {
+  const colors = t.releases.map((release, color) => ({ release, color })).filter(({ release }) => release.classes.some((n) => n > 0));
+  const rows = classRows(t.labels, colors.map(({ release }) => release));
+  if (rows.length === 0) return <Empty>No release has answered with classes.</Empty>;
+  const shown = rows.length <= classesMax ? rows : [...rows].sort((a, b) => largest(b) - largest(a)).slice(0, classesMax);
+  const scale = Math.max(...shown.map(largest));
+  return (
+    <>
+      <Table caption="Share of each class in a release's answers" rows={shown} rowKey={(row) => row.label} columns={[
+        { title: "Class", cell: (row) => row.label },
+        ...colors.map(({ release, color }, k) => ({
+          title: release.version,
+          cell: (row: ClassRow) => (
+            <span class="share">
+              <span class="share-number">{(100 * row.shares[k]!).toFixed(1)} %</span>
+              <svg aria-hidden="true" width="100%" height="10" viewBox="0 0 100 10" preserveAspectRatio="none"><rect class={`series-swatch-${color % 6}`} width={(100 * row.shares[k]!) / scale} height="10" /></svg>
+            </span>
+          ),
+        })),
+      ]} />
+      {shown.length < rows.length && <p class="dim">The {classesMax} most frequent of {count(rows.length)} classes.</p>}
+    </>
+  );
+}
+
 function Model({ model, window }: { model: string; window: string }) {
   const telemetry = useResource<Telemetry>(`/telemetry?model=${encodeURIComponent(model)}&window_s=${encodeURIComponent(window)}`, ["releases"], 10_000);
   return (
@@ -41,6 +82,7 @@ function Model({ model, window }: { model: string; window: string }) {
           <Card title="Accuracy"><Lines title="Right answers of labelled ones" unit={(v) => `${v.toFixed(1)} %`} step_s={t.step_s} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>
           <Card title="Load"><Lines title="Inferences per minute" unit={(v) => count(Math.round(v))} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (p.count * 60) / t.step_s, () => true)} /></Card>
           <Card title="Errors"><Lines title="Failed inferences" unit={(v) => `${v.toFixed(2)} %`} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (100 * p.errors) / (p.count + p.errors), (p) => p.count + p.errors > 0)} /></Card>
+          <Card title="Answers by class" wide><Classes telemetry={t} /></Card>
         </div>
       )}
     </Loaded>

@@ -32,13 +32,26 @@ function attempt(items: TimelineItem[], from: number, taken: Set<number>): numbe
   return found;
 }
 
+const together_ms = 60_000;
+
+// Somebody who edits labels makes an event for each: one entry, as long as nothing else lies between.
+function edits(items: TimelineItem[], from: number, taken: Set<number>): number[] {
+  const found = [from];
+  for (let i = from + 1; i < items.length && !taken.has(i); i++) {
+    const [newer, item] = [items[i - 1]!, items[i]!];
+    if (item.kind !== "labelled" || item.device !== newer.device || newer.at_ms - item.at_ms > together_ms) break;
+    found.push(i);
+  }
+  return found;
+}
+
 // `items` newest first, as the API lists them; so are the entries.
 export function entriesOf(items: TimelineItem[]): Entry[] {
   const taken = new Set<number>();
   const entries: Entry[] = [];
   items.forEach((head, i) => {
     if (taken.has(i)) return;
-    const members = head.kind === "update" ? attempt(items, i, taken) : [i];
+    const members = head.kind === "update" ? attempt(items, i, taken) : head.kind === "labelled" ? edits(items, i, taken) : [i];
     for (const member of members) taken.add(member);
     entries.push({ head, steps: members.map((member) => items[member]!).reverse() });
   });
@@ -60,7 +73,18 @@ export function spansOf(items: TimelineItem[], model: string, now: number): Span
 export const setbacks = (items: TimelineItem[], model: string) =>
   items.filter((item) => item.kind === "update" && item.model === model && item.state !== "committed" && ends.has(item.state ?? "")).reverse();
 
-export function messageOf(item: TimelineItem): string {
-  const message = item.detail?.["message"];
-  return typeof message === "string" ? message : "";
+const textIn = (detail: Record<string, unknown> | undefined, name: string) => (typeof detail?.[name] === "string" ? detail[name] : "");
+
+function labelsIn(detail: Record<string, unknown> | undefined): string {
+  const labels = detail?.["labels"];
+  if (typeof labels !== "object" || labels === null) return "";
+  return Object.entries(labels).map(([name, value]) => `${name}=${String(value)}`).join(", ") || "no labels";
+}
+
+// What an event says besides its state: the device's own words, or what a person did.
+export function messageOf({ kind, detail }: TimelineItem): string {
+  const message = textIn(detail, "message");
+  const what = kind === "labelled" ? labelsIn(detail) : kind === "started" && textIn(detail, "agent_version") ? `agent ${textIn(detail, "agent_version")}` : "";
+  const by = textIn(detail, "by");
+  return [message || what, by && `by ${by}`].filter(Boolean).join(", ");
 }

@@ -8,7 +8,7 @@ import { ReleasesScreen } from "../../src/screens/releases";
 import { RolloutScreen } from "../../src/screens/rollout";
 import { RolloutsScreen } from "../../src/screens/rollouts";
 import { SignInScreen } from "../../src/screens/sign-in";
-import { TelemetryScreen } from "../../src/screens/telemetry";
+import { classesMax, classRows, TelemetryScreen } from "../../src/screens/telemetry";
 import { coalesceMs, heard } from "../../src/state/live";
 import { session, sessionNote } from "../../src/state/session";
 import * as fixtures from "../fixtures";
@@ -138,6 +138,15 @@ describe("device", () => {
     expect(column(page, "Telemetry of this device by release", "Accuracy")).toEqual(["90.8 %", "90.0 %"]);
     expect(text(page)).toContain("Intel(R) Xeon(R) Platinum 8481C, 2 cores");
     expect(text(page)).toContain("until 2027-02-22");
+  });
+  test("is shown at once with its timeline, and without it when only the timeline cannot be read", async () => {
+    const timeline = `GET /devices/${fixtures.deviceId}/timeline`;
+    server.on(timeline, () => new Promise(() => undefined));
+    expect((await show(<DeviceScreen id={fixtures.deviceId} />)).querySelector(".slot")).toBeNull();
+    server.on(timeline, { status: 503, body: { title: "Unavailable", detail: "busy" } });
+    const page = await show(<DeviceScreen id={fixtures.deviceId} />);
+    expect(page.querySelectorAll(".slot")).toHaveLength(2);
+    expect(text(page.querySelector("[role=alert]"))).toContain("busy");
   });
   test("is read again when it changed, and not when another did", async () => {
     await show(<DeviceScreen id={fixtures.deviceId} />);
@@ -276,6 +285,22 @@ describe("telemetry", () => {
     const asked = server.asked("GET", "/telemetry").length;
     await passes(20_000);
     expect(server.asked("GET", "/telemetry")).toHaveLength(asked + 2);
+  });
+  test("compares how often each release answers each class", async () => {
+    const page = await show(<TelemetryScreen />);
+    const table = "Share of each class in a release's answers";
+    expect(column(page, table, "Class")).toEqual(fixtures.telemetry.labels);
+    expect(column(page, table, "1.4.0").slice(0, 2)).toEqual(["10.4 %", "9.9 %"]);
+    expect(column(page, table, "1.3.0")).toEqual([]);
+  });
+  test("of a thousand classes shows the most frequent, and names those that have no label by number", async () => {
+    const classes = Array.from({ length: 1_000 }, (_, i) => (i === 777 ? 500 : 1));
+    server.answers["/telemetry"] = { ...fixtures.telemetry, labels: ["a"], releases: [{ ...fixtures.telemetry.releases[0]!, classes }] };
+    const page = await show(<TelemetryScreen />);
+    const shown = column(page, "Share of each class in a release's answers", "Class");
+    expect([shown.length, shown[0]]).toEqual([classesMax, "class 777"]);
+    expect(text(page)).toContain("The 20 most frequent of 1,000 classes.");
+    expect(classRows(["a"], [])).toEqual([]);
   });
   test("without a model says so", async () => {
     server.answers["/models"] = fixtures.list([]);

@@ -28,6 +28,14 @@ describe("entries", () => {
   test("a later rollback is not mixed with the commit before it", () => {
     expect(told(newestFirst(update("1", "trial"), update("1", "committed"), update("1", "rolled_back")))).toEqual(["rolled_back", "trial committed"]);
   });
+  test("labels edited in one go are one entry; a minute later, on another device or after something else they are another", () => {
+    const at = (seconds: number, rest: Partial<TimelineItem> = {}) => item("labelled", { at_ms: seconds * 1_000, ...rest });
+    const counts = (...items: TimelineItem[]) => entriesOf(newestFirst(...items)).map((entry) => entry.steps.length);
+    expect(counts(at(0), at(10), at(60))).toEqual([3]);
+    expect(counts(at(0), at(61))).toEqual([1, 1]);
+    expect(counts(at(0, { device: "a" }), at(1, { device: "b" }))).toEqual([1, 1]);
+    expect(counts(at(0), item("started", { at_ms: 1_000 }), at(2))).toEqual([1, 1, 1]);
+  });
   test("no event is lost or told twice", () => {
     const steps = entriesOf(fixtures.timeline.items).flatMap((entry) => entry.steps);
     expect(steps.map((step) => step.id).sort()).toEqual(fixtures.timeline.items.map((one) => one.id).sort());
@@ -45,8 +53,13 @@ describe("spans", () => {
   test("without a commit there is none", () => expect(spansOf([update("1", "trial")], "m", 5)).toEqual([]));
 });
 
-test("a message is shown only when it is text", () => {
-  expect(messageOf(item("update", { detail: { message: "hello" } }))).toBe("hello");
-  expect(messageOf(item("update", { detail: { message: { html: "<b>" } } }))).toBe("");
-  expect(messageOf(item("update"))).toBe("");
-});
+test.each([
+  ["the device's own words", item("update", { detail: { message: "hello" } }), "hello"],
+  ["what is no text", item("update", { detail: { message: { html: "<b>" } } }), ""],
+  ["nothing", item("update"), ""],
+  ["labels and who set them", item("labelled", { detail: { by: "admin", labels: { site: "oslo", kind: "camera" } } }), "site=oslo, kind=camera, by admin"],
+  ["that no label is left", item("labelled", { detail: { labels: {} } }), "no labels"],
+  ["labels of no shape", item("labelled", { detail: { labels: "x" } }), ""],
+  ["the agent that started", item("started", { detail: { agent_version: "0.1.0", boot: "b" } }), "agent 0.1.0"],
+  ["who revoked", item("revoked", { detail: { by: "admin" } }), "by admin"],
+])("an event says %s", (_, event, said) => expect(messageOf(event)).toBe(said));
