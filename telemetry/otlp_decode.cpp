@@ -11,6 +11,7 @@ namespace ferry::telemetry {
 namespace {
 
 using protozero::pbf_reader;
+using protozero::pbf_wire_type;
 using namespace otlp;
 
 constexpr std::size_t attribute_bytes_max = 256;
@@ -27,20 +28,51 @@ struct Refused {
 using Attribute = std::variant<std::monostate, std::string, bool, std::int64_t>;
 using Attributes = std::map<std::string, Attribute, std::less<>>;
 
-std::string bounded_string(pbf_reader& reader) {
+// A message of the wire. protozero only asserts that a field has the type it is read as, but here every byte is a
+// stranger's: another type is refused.
+class Message : private pbf_reader {
+ public:
+  explicit Message(std::string_view bytes) : pbf_reader(bytes.data(), bytes.size()) {}
+  using pbf_reader::next;
+  using pbf_reader::skip;
+  using pbf_reader::tag;
+  Message get_message() { return Message(get_view()); }
+  std::string_view get_view() {
+    const auto view = of(pbf_wire_type::length_delimited).pbf_reader::get_view();
+    return {view.data(), view.size()};
+  }
+  auto get_packed_fixed64() { return of(pbf_wire_type::length_delimited).pbf_reader::get_packed_fixed64(); }
+  auto get_packed_double() { return of(pbf_wire_type::length_delimited).pbf_reader::get_packed_double(); }
+  auto get_packed_uint64() { return of(pbf_wire_type::length_delimited).pbf_reader::get_packed_uint64(); }
+  std::uint64_t get_fixed64() { return of(pbf_wire_type::fixed64).pbf_reader::get_fixed64(); }
+  std::int64_t get_sfixed64() { return of(pbf_wire_type::fixed64).pbf_reader::get_sfixed64(); }
+  double get_double() { return of(pbf_wire_type::fixed64).pbf_reader::get_double(); }
+  std::int64_t get_int64() { return of(pbf_wire_type::varint).pbf_reader::get_int64(); }
+  std::int32_t get_sint32() { return of(pbf_wire_type::varint).pbf_reader::get_sint32(); }
+  std::int32_t get_enum() { return of(pbf_wire_type::varint).pbf_reader::get_enum(); }
+  bool get_bool() { return of(pbf_wire_type::varint).pbf_reader::get_bool(); }
+
+ private:
+  Message& of(pbf_wire_type type) {
+    if (!has_wire_type(type)) throw Refused{"field " + std::to_string(tag()) + " has another type than OTLP gives it"};
+    return *this;
+  }
+};
+
+std::string bounded_string(Message& reader) {
   const auto view = reader.get_view();
   if (view.size() > attribute_bytes_max) throw Refused{"an attribute longer than 256 bytes"};
-  return std::string(view.data(), view.size());
+  return std::string(view);
 }
 
-void read_attribute(pbf_reader pair, Attributes& into) {
+void read_attribute(Message pair, Attributes& into) {
   std::string key;
   Attribute value;
   while (pair.next()) {
     if (pair.tag() == key_value::key) {
       key = bounded_string(pair);
     } else if (pair.tag() == key_value::value) {
-      pbf_reader any = pair.get_message();
+      Message any = pair.get_message();
       while (any.next()) {
         if (any.tag() == any_value::string)
           value = bounded_string(any);
@@ -70,6 +102,7 @@ ReleaseKey release_key(const Attributes& attributes) {
   ReleaseKey key{text(attributes, "model.name"),       text(attributes, "model.version"),
                  text(attributes, "artifact.hash"),    text(attributes, "ferry.slot"),
                  text(attributes, "ferry.rollout.id"), text(attributes, "ferry.arm")};
+  if (key.arm.empty()) key.arm = no_arm;
   if (key.model.empty() || key.version.empty()) throw Refused{"a data point without model.name or model.version"};
   return key;
 }
@@ -88,7 +121,7 @@ std::uint64_t checked_count(std::int64_t value) {
   return std::uint64_t(value);
 }
 
-Point read_number_point(pbf_reader reader) {
+Point read_number_point(Message reader) {
   Point point;
   while (reader.next()) {
     switch (reader.tag()) {
@@ -111,7 +144,7 @@ Point read_number_point(pbf_reader reader) {
   return point;
 }
 
-Point read_histogram_point(pbf_reader reader) {
+Point read_histogram_point(Message reader) {
   Point point;
   while (reader.next()) {
     switch (reader.tag()) {
@@ -154,7 +187,7 @@ struct SketchPoint {
   ExpHistogram sketch;
 };
 
-void read_buckets(pbf_reader reader, std::int32_t& offset, std::vector<std::uint64_t>& counts) {
+void read_buckets(Message reader, std::int32_t& offset, std::vector<std::uint64_t>& counts) {
   while (reader.next()) {
     if (reader.tag() == buckets::offset) {
       offset = reader.get_sint32();
@@ -170,7 +203,7 @@ void read_buckets(pbf_reader reader, std::int32_t& offset, std::vector<std::uint
   }
 }
 
-SketchPoint read_sketch_point(pbf_reader reader) {
+SketchPoint read_sketch_point(Message reader) {
   SketchPoint point;
   std::uint64_t count = 0, zero_count = 0;
   std::int32_t offset = 0, scale = 0;
@@ -223,7 +256,7 @@ SketchPoint read_sketch_point(pbf_reader reader) {
 class ReportReader {
  public:
   WindowReport read(std::string_view bytes) {
-    pbf_reader request{bytes.data(), bytes.size()};
+    Message request(bytes);
     bool seen = false;
     while (request.next()) {
       if (request.tag() != request::resource_metrics) {
@@ -240,7 +273,7 @@ class ReportReader {
   }
 
  private:
-  void resource_metrics(pbf_reader reader) {
+  void resource_metrics(Message reader) {
     while (reader.next()) {
       if (reader.tag() == resource_metrics::resource)
         resource(reader.get_message());
@@ -251,7 +284,7 @@ class ReportReader {
     }
   }
 
-  void resource(pbf_reader reader) {
+  void resource(Message reader) {
     Attributes attributes;
     while (reader.next()) {
       if (reader.tag() == resource::attributes)
@@ -269,7 +302,7 @@ class ReportReader {
     }
   }
 
-  void scope(pbf_reader reader) {
+  void scope(Message reader) {
     while (reader.next()) {
       if (reader.tag() == scope_metrics::metrics)
         metric(reader.get_message());
@@ -278,7 +311,7 @@ class ReportReader {
     }
   }
 
-  void metric(pbf_reader reader) {
+  void metric(Message reader) {
     std::string name;
     while (reader.next()) {
       switch (reader.tag()) {
@@ -286,16 +319,16 @@ class ReportReader {
           name = bounded_string(reader);
           break;
         case metric::gauge:
-          each_point(reader.get_message(), false, [&](pbf_reader p) { number(name, read_number_point(p)); });
+          each_point(reader.get_message(), false, [&](Message p) { number(name, read_number_point(p)); });
           break;
         case metric::sum:
-          each_point(reader.get_message(), true, [&](pbf_reader p) { number(name, read_number_point(p)); });
+          each_point(reader.get_message(), true, [&](Message p) { number(name, read_number_point(p)); });
           break;
         case metric::histogram:
-          each_point(reader.get_message(), true, [&](pbf_reader p) { histogram(name, read_histogram_point(p)); });
+          each_point(reader.get_message(), true, [&](Message p) { histogram(name, read_histogram_point(p)); });
           break;
         case metric::exponential_histogram:
-          each_point(reader.get_message(), true, [&](pbf_reader p) { sketch(name, read_sketch_point(p)); });
+          each_point(reader.get_message(), true, [&](Message p) { sketch(name, read_sketch_point(p)); });
           break;
         default:
           reader.skip();
@@ -304,7 +337,7 @@ class ReportReader {
   }
 
   template <class Read>
-  static void each_point(pbf_reader reader, bool has_temporality, Read read) {
+  static void each_point(Message reader, bool has_temporality, Read read) {
     std::int32_t temporality = 0;
     while (reader.next()) {
       if (reader.tag() == data::points)

@@ -31,7 +31,8 @@ void write_boolean_attribute(pbf_writer& owner, Tag field, std::string_view key,
   any.add_bool(any_value::boolean, value);
 }
 
-// Writes the metrics of one report; every data point carries the release and the window's times.
+// Writes the metrics of one report; every data point carries the release and the window's times, first and in the same
+// order everywhere, so that gzip sees one long repetition.
 class MetricsWriter {
  public:
   MetricsWriter(pbf_writer& scope, const WindowReport& report)
@@ -51,7 +52,7 @@ class MetricsWriter {
       point.add_fixed64(exponential_point::count, sketch.count());
       point.add_double(exponential_point::sum, sketch.sum());
       point.add_sint32(exponential_point::scale, ExpHistogram::scale);
-      point.add_fixed64(exponential_point::zero_count, sketch.zero_count());
+      if (sketch.zero_count() > 0) point.add_fixed64(exponential_point::zero_count, sketch.zero_count());
       {
         pbf_writer positive{point, exponential_point::positive};
         positive.add_sint32(buckets::offset, sketch.offset());
@@ -70,13 +71,13 @@ class MetricsWriter {
     pbf_writer all{metric, metric::histogram};
     {
       pbf_writer point{all, data::points};
+      release(point, histogram_point::attributes, key);
       times(point, histogram_point::start, histogram_point::time);
       std::uint64_t total = 0;
       for (const std::uint64_t count : counts) total += count;
       point.add_fixed64(histogram_point::count, total);
       point.add_packed_fixed64(histogram_point::bucket_counts, counts.begin(), counts.end());
       point.add_packed_double(histogram_point::bounds, bounds.begin(), bounds.end());
-      release(point, histogram_point::attributes, key);
     }
     all.add_enum(data::temporality, delta);
   }
@@ -87,8 +88,8 @@ class MetricsWriter {
     pbf_writer sum{metric, metric::sum};
     for (const auto& [type, count] : window.errors) {
       pbf_writer point{sum, data::points};
-      number(point, count);
       release(point, number_point::attributes, window.key);
+      number(point, count);
       write_attribute(point, number_point::attributes, "error.type", type);
     }
     finish_sum(sum);
@@ -100,8 +101,8 @@ class MetricsWriter {
     pbf_writer sum{metric, metric::sum};
     for (const auto& [label, count] : window.labels) {
       pbf_writer point{sum, data::points};
-      number(point, count);
       release(point, number_point::attributes, window.key);
+      number(point, count);
       write_attribute(point, number_point::attributes, "source", label.source);
       write_boolean_attribute(point, number_point::attributes, "correct", label.correct);
     }
@@ -113,8 +114,8 @@ class MetricsWriter {
     head(metric, memory_name, "By");
     pbf_writer gauge{metric, metric::gauge};
     pbf_writer point{gauge, data::points};
-    number(point, window.worker_memory_bytes);
     release(point, number_point::attributes, window.key);
+    number(point, window.worker_memory_bytes);
   }
 
   void dropped(std::uint64_t windows) {
@@ -150,8 +151,8 @@ class MetricsWriter {
     write_attribute(point, field, "model.version", key.version);
     write_attribute(point, field, "artifact.hash", key.manifest_sha256);
     write_attribute(point, field, "ferry.slot", key.slot);
-    write_attribute(point, field, "ferry.rollout.id", key.rollout);
-    write_attribute(point, field, "ferry.arm", key.arm);
+    if (!key.rollout.empty()) write_attribute(point, field, "ferry.rollout.id", key.rollout);
+    if (key.arm != no_arm) write_attribute(point, field, "ferry.arm", key.arm);
   }
 
   pbf_writer& scope_;

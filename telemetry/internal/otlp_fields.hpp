@@ -50,6 +50,8 @@ constexpr Tag offset = 1, counts = 2;
 }
 constexpr std::int32_t delta = 1;  // AggregationTemporality
 
+constexpr std::string_view no_arm = "none";  // what an absent ferry.arm means
+
 constexpr std::string_view duration_name = "ferry.inference.duration";
 constexpr std::string_view errors_name = "ferry.inference.errors";
 constexpr std::string_view class_name = "ferry.prediction.class";

@@ -1,5 +1,8 @@
 #include "telemetry/otlp.hpp"
+
+#include "common/crypto.hpp"
 #include "telemetry/recorder.hpp"
+#include "telemetry/reference_profile.hpp"
 
 #include <random>
 
@@ -52,11 +55,54 @@ TEST_CASE("a report with several releases keeps them apart") {
   CHECK(*back == report);
 }
 
-TEST_CASE("one upload of a ten-class model stays within 800 bytes compressed") {
-  WindowReport report = sample_report();
+// As on a device: ids and digest without pattern, edges of a real reference profile, some minutes' inferences.
+WindowReport device_report() {
+  WindowReport report = sample_report(1'000);
   report.dropped = 0;
-  report.releases[0].errors.clear();
+  report.install = "ins-7f3a2b9c4d8e";
+  report.boot = "boot-9d2b5f8a1e4c";
+  ReleaseWindow& window = report.releases[0];
+  window.errors.clear();
+  window.labels.clear();
+  window.key.manifest_sha256 = ferry::sha256("some manifest").hex();
+  window.key.rollout.clear();
+  window.key.arm = "none";
+  std::mt19937_64 engine(5);
+  std::exponential_distribution<double> doubt(0.6);
+  std::normal_distribution<double> spread(20, 4);
+  std::vector<ReferenceSample> samples;
+  for (int i = 0; i < 4'000; ++i) {
+    const double margin = doubt(engine) * 8;
+    samples.push_back({{0, 1 / (1 + std::exp(-margin)), spread(engine)}, true});
+  }
+  const ReferenceProfile profile = make_reference_profile(samples, 10);
+  window.confidence = profile.confidence;
+  window.mnlp = profile.mnlp;
+  return report;
+}
+
+TEST_CASE("one upload of a ten-class model stays within 800 bytes compressed") {
+  const WindowReport report = device_report();
   CHECK(gzip(encode_otlp(report)).size() <= 800);
+}
+
+TEST_CASE("labels and a rollout add little to an upload") {
+  const WindowReport plain = device_report();
+  WindowReport report = plain;
+  report.releases[0].key.rollout = "ro-5a2b9c4d8e1f";
+  report.releases[0].key.arm = "canary";
+  report.releases[0].labels = {{{"audit", true}, 90}, {{"audit", false}, 10}};
+  CHECK(gzip(encode_otlp(report)).size() <= gzip(encode_otlp(plain)).size() + 140);
+}
+
+TEST_CASE("outside a rollout an upload names neither rollout nor arm, and reads back the same") {
+  const WindowReport report = device_report();
+  const std::string bytes = encode_otlp(report);
+  CHECK(bytes.find("ferry.rollout.id") == std::string::npos);
+  CHECK(bytes.find("ferry.arm") == std::string::npos);
+  const auto back = decode_otlp(bytes);
+  REQUIRE(back);
+  CHECK(*back == report);
 }
 
 TEST_CASE("a truncated upload is refused or, cut at a message's end, incomplete; never a crash") {
@@ -72,11 +118,21 @@ TEST_CASE("an upload with any byte changed is refused or read, never a crash") {
   const std::string whole = encode_otlp(sample_report(50));
   std::mt19937_64 engine(17);
   for (std::size_t at = 0; at < whole.size(); ++at) {
-    std::string changed = whole;
-    changed[at] = char(engine());
-    const auto read = decode_otlp(changed);
-    if (!read) REQUIRE(read.error().code == Errc::bad_input);
+    for (int times = 0; times < 4; ++times) {
+      std::string changed = whole;
+      changed[at] = char(engine());
+      const auto read = decode_otlp(changed);
+      if (!read) REQUIRE(read.error().code == Errc::bad_input);
+    }
   }
+}
+
+TEST_CASE("a field of another wire type than OTLP gives it is refused") {
+  // resource_metrics (field 1) as a varint instead of a message.
+  const auto read = decode_otlp(std::string("\x08\x05", 2));
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code == Errc::bad_input);
+  CHECK(read.error().context.find("field 1") != std::string::npos);
 }
 
 TEST_CASE("an upload that lacks what exactly-once needs is refused by name") {
