@@ -71,7 +71,14 @@ class Bench:
         rollout = self.folder / "rollout.toml"
         rollout.write_text(ROLLOUT)
         world.ferry("rollout", "create", f"{MODEL}@{VERSION}", "--policy", rollout, "--wait", limit_s=90)
-        wait_until(f"the device runs {VERSION}", lambda: self.device.active_version() == VERSION)
+        wait_until(f"the device serves {VERSION}, and no rollout is under way", self.settled)
+
+    def settled(self):
+        """As most of a device's life is: the release is simply current (telemetry then names no rollout)."""
+        state = self.device.slot_state()
+        slot = state.get("active") and state["slots"][state["active"]]
+        serving = (self.device.model_status().get("active") or {}).get("state") == "serving"
+        return serving and slot["version"] == VERSION and slot["rollout"] == ""
 
     def enrol_fleet(self, count):
         """Devices that only check in: their identities are all the load client needs."""
@@ -117,6 +124,8 @@ def amounts(spread):
 def doubts(one):
     """Why a figure of this run should not be believed; empty when nothing speaks against it."""
     found = []
+    if not one["timed"]:
+        return ""
     if one["other_load"] > machine.OTHER_LOAD_MAX:
         found.append(f"others used {one['other_load']:.0%} of the machine")
     for side in ("ours", "reference"):
@@ -133,7 +142,7 @@ def table(found):
         doubt = doubts(one)
         rows.append((one["figure"], f"{amounts(one['ours'])} {one['unit']}",
                      f"{amounts(reference)} {one['unit']}  {reference['name']}", f"{one['ratio']:.2f}", one["goal"],
-                     ("met" if one["met"] else "MISSED") + (f"; too busy to tell: {doubt}" if doubt else "")))
+                     {True: "met", False: "MISSED", None: ""}[one["met"]] + (f"; too busy to tell: {doubt}" if doubt else "")))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 

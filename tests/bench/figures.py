@@ -20,8 +20,8 @@ def spread(samples):
     return {"median": statistics.median(samples), "min": min(samples), "max": max(samples), "samples": len(samples)}
 
 
-def figure(name, unit, ours, reference, ratio, goal, met, detail):
-    return {"figure": name, "unit": unit, "ours": ours, "reference": reference, "ratio": ratio, "goal": goal,
+def figure(name, unit, ours, reference, ratio, goal, met, detail, timed=True):
+    return {"timed": timed, "figure": name, "unit": unit, "ours": ours, "reference": reference, "ratio": ratio, "goal": goal,
             "met": met, "detail": detail}
 
 
@@ -30,12 +30,12 @@ def program_json(arguments, limit_s):
     return json.loads(out)
 
 
-def readings(pid):
+def readings(pid, family=()):
     """A process's memory several times over: it polls its server meanwhile."""
     pause, taken = threading.Event(), []
     for _ in range(READINGS):
         pause.wait(0.3)
-        taken.append(machine.memory_kib(pid))
+        taken.append({**machine.memory_kib(pid), "alone": machine.memory_alone_kib(pid, family)})
     return {kind: spread([one[kind] / 1024 for one in taken]) for kind in taken[0]}
 
 
@@ -61,7 +61,7 @@ def telemetry_upload(world, device, quick):
     """Bytes of one window's upload; asks the agent 1,000 times in all, which the next figure counts on."""
     folder, slot = active_slot(device)
     status, identity = device.status(), read_json(device.data / "identity" / "device.json")
-    worker = next(pid for pid in machine.children_of(device.program.pid))
+    worker = machine.children_of(device.program.pid)[0]
     origin = world.folder / "origin.json"
     origin.write_text(json.dumps({
         "install": identity["install"], "boot": status["boot"], "agent_version": status["agent_version"],
@@ -73,28 +73,40 @@ def telemetry_upload(world, device, quick):
                              "--images", dataset_file("t10k-images"), "--labels", dataset_file("t10k-labels"),
                              "--windows", 5, "--per-window", 200], 120)
     require(measured["inferences"] == 1000, f"expected 1,000 inferences, {measured['inferences']} were made")
-    return figure("telemetry upload, 10 classes, gzip", "B", measured["upload_bytes"],
-                  {"name": "same numbers as Prometheus text, gzip", **measured["text_bytes"]},
-                  measured["upload_bytes"]["median"] / measured["text_bytes"]["median"],
-                  "<= 800 B", measured["upload_bytes"]["median"] <= 800, measured)
+    return [upload_figure(name, measured[kind], slot)
+            for name, kind in (("telemetry upload, 10 classes", "plain"), ("the same with labels", "labelled"))]
+
+
+def upload_figure(name, sizes, slot):
+    ours, text = sizes["upload_bytes"], sizes["text_bytes"]
+    return figure(name, "B", ours, {"name": "the same numbers as Prometheus text, gzip", **text},
+                  ours["median"] / text["median"], "<= 800 B gzip", ours["median"] <= 800,
+                  {**sizes, "rollout": slot["rollout"], "arm": slot["arm"]}, timed=False)
 
 
 def supervisor_memory(world, device, quick):
     """PSS of the supervisor alone, after the inferences of the figures before."""
     answered = sum(int(m["inference_count"]) for m in stats(device)["model_stats"])
     require(answered >= 1000, f"the agent has answered {answered} inferences, expected at least 1,000")
-    ours = readings(device.program.pid)
-    workers = [machine.memory_kib(pid)["pss"] / 1024 for pid in machine.children_of(device.program.pid)]
+    workers = machine.children_of(device.program.pid)
+    ours = readings(device.program.pid, workers)
     rauc = Rauc(world.folder / "rauc", world.server.data / "ca" / "ca.pem")
     try:
         rauc.start()
         reference, version = readings(rauc.pid()), rauc.version()
     finally:
         rauc.close()
-    return figure("supervisor PSS after 1,000 inferences", "MiB", ours["pss"],
-                  {"name": f"RAUC {version} service, idle", **reference["pss"]},
-                  ours["pss"]["median"] / reference["pss"]["median"], "<= 10 MiB", ours["pss"]["median"] <= 10,
-                  {"ours": ours, "reference": reference, "worker_pss": workers, "inferences": answered})
+    detail = {"ours": ours, "reference": reference, "inferences": answered,
+              "worker_pss": [machine.memory_kib(pid)["pss"] / 1024 for pid in workers]}
+    return [memory_figure("supervisor PSS after 1,000 inferences", "pss", detail, version),
+            memory_figure("the same, sharing with its worker only", "alone", detail, version)]
+
+
+def memory_figure(name, kind, detail, version):
+    ours, reference = detail["ours"][kind], detail["reference"][kind]
+    goal = {"goal": "<= 10 MiB", "met": ours["median"] <= 10} if kind == "pss" else {"goal": "", "met": None}
+    return figure(name, "MiB", ours, {"name": f"RAUC {version} service, idle", **reference},
+                  ours["median"] / reference["median"], detail=detail, timed=False, **goal)
 
 
 def stats(device):

@@ -17,6 +17,30 @@ def memory_kib(pid):
     return {"pss": fields["Pss"], "rss": fields["Rss"], "private": fields["Private_Clean"] + fields["Private_Dirty"]}
 
 
+def _mappings(pid):
+    """(file or kind, {field: KiB}) of each mapping in /proc/<pid>/smaps."""
+    name, fields = None, {}
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            if name is not None:
+                yield name, fields
+            name, fields = (words[5] if len(words) > 5 else "anonymous"), {}
+        elif words[-1] == "kB":
+            fields[words[0].rstrip(":")] = int(words[1])
+    yield name, fields
+
+
+def memory_alone_kib(pid, family=()):
+    """What Pss would be if nobody but `family` (process ids) mapped the same files: no luck with the neighbours."""
+    theirs = [{name for name, _ in _mappings(other)} for other in family]
+    alone = 0
+    for name, fields in _mappings(pid):
+        shared = fields["Shared_Clean"] + fields["Shared_Dirty"]
+        alone += fields["Rss"] - shared + shared / (1 + sum(name in names for names in theirs))
+    return alone
+
+
 def children_of(pid):
     children = []
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():

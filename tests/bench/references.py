@@ -51,7 +51,7 @@ bootname=B
 BUS_CONF = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:path={folder}/bus</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow own="*"/></policy></busconfig>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
 """
 
 
@@ -61,6 +61,10 @@ class Group(Program):
     def end(self):
         if self.process is None:
             return
+        try:
+            self.stop(5)
+        except StoryError:
+            pass  # whatever it thinks of SIGTERM, it ends here
         try:
             os.killpg(self.process.pid, signal.SIGKILL)  # it leads a session of its own
         except ProcessLookupError:
@@ -138,8 +142,11 @@ class Rauc:
 
     def answers(self):
         self.programs[-1].check_alive()
-        done = subprocess.run(["rauc", "status", f"--conf={self.folder}/system.conf"], capture_output=True, check=False,
-                              env={**os.environ, **self.bus}, timeout=10)
+        try:  # asked before the service has its name on the bus, the client waits for ever
+            done = subprocess.run(["rauc", "status", f"--conf={self.folder}/system.conf"], capture_output=True,
+                                  check=False, env={**os.environ, **self.bus}, timeout=1)
+        except subprocess.TimeoutExpired:
+            return False
         return done.returncode == 0
 
     def pid(self):

@@ -1,5 +1,6 @@
 // How large one telemetry upload is: real images through the agent's socket fill windows as the agent would fill them;
-// each is encoded as the agent does it, and as Prometheus text with the same numbers. Prints one JSON document.
+// each is encoded as the agent does it, and as Prometheus text with the same numbers, once without and once with the
+// labels that feedback brought. Prints one JSON document.
 #include "telemetry/otlp.hpp"
 #include "telemetry/recorder.hpp"
 #include "telemetry/reference_profile.hpp"
@@ -51,6 +52,33 @@ Result<Origin> read_origin(const Path& path) {
   return origin;
 }
 
+// Bytes of several windows: upload and text, compressed and not.
+struct Sizes {
+  std::vector<double> upload, upload_raw, text, text_raw, samples;
+
+  Result<> add(const telemetry::WindowReport& report) {
+    const std::string encoded = telemetry::encode_otlp(report);
+    TRY(const auto decoded, telemetry::decode_otlp(encoded));
+    if (decoded != report) return Error{Errc::internal, "an upload does not read back as what was written"};
+    const PrometheusText prometheus = prometheus_text(report);
+    upload_raw.push_back(static_cast<double>(encoded.size()));
+    upload.push_back(static_cast<double>(telemetry::gzip(encoded).size()));
+    text_raw.push_back(static_cast<double>(prometheus.bytes.size()));
+    text.push_back(static_cast<double>(telemetry::gzip(prometheus.bytes).size()));
+    samples.push_back(static_cast<double>(prometheus.samples));
+    return {};
+  }
+  Json told() const {
+    Json all = Json::object();
+    all["upload_bytes"] = spread(upload);
+    all["upload_raw_bytes"] = spread(upload_raw);
+    all["text_bytes"] = spread(text);
+    all["text_raw_bytes"] = spread(text_raw);
+    all["text_samples"] = spread(samples);
+    return all;
+  }
+};
+
 struct Asker {
   InferenceClient client;
   telemetry::Recorder& recorder;
@@ -86,7 +114,7 @@ Result<Json> measure(const Options& options) {
   recorder.take(start_unix_ms);
   TRY(auto client, InferenceClient::connect(options.socket));
   Asker asker{std::move(client), recorder, origin};
-  std::vector<double> upload, upload_raw, text, text_raw, samples;
+  Sizes plain, labelled;
   for (std::size_t window = 0; window < static_cast<std::size_t>(options.windows); ++window) {
     for (std::size_t at = window * per_window; at < (window + 1) * per_window; ++at)
       TRY_VOID(asker.ask(images[at], labels[at], at % label_every == 0));
@@ -96,23 +124,14 @@ Result<Json> measure(const Options& options) {
     report.boot = origin.report.boot;
     report.agent_version = origin.report.agent_version;
     report.seq = window + 1;
-    const std::string encoded = telemetry::encode_otlp(report);
-    TRY(const auto decoded, telemetry::decode_otlp(encoded));
-    if (decoded != report) return Error{Errc::internal, "an upload does not read back as what was written"};
-    const PrometheusText prometheus = prometheus_text(report);
-    upload_raw.push_back(static_cast<double>(encoded.size()));
-    upload.push_back(static_cast<double>(telemetry::gzip(encoded).size()));
-    text_raw.push_back(static_cast<double>(prometheus.bytes.size()));
-    text.push_back(static_cast<double>(telemetry::gzip(prometheus.bytes).size()));
-    samples.push_back(static_cast<double>(prometheus.samples));
+    TRY_VOID(labelled.add(report));
+    report.releases.at(0).labels.clear();
+    TRY_VOID(plain.add(report));
   }
   Json result = Json::object();
   result["inferences"] = count;
-  result["upload_bytes"] = spread(upload);
-  result["upload_raw_bytes"] = spread(upload_raw);
-  result["text_bytes"] = spread(text);
-  result["text_raw_bytes"] = spread(text_raw);
-  result["text_samples"] = spread(samples);
+  result["plain"] = plain.told();
+  result["labelled"] = labelled.told();
   return result;
 }
 
