@@ -30,8 +30,8 @@ Result<Recall> parse_recall(const Json& item) {
   TRY(auto digest, string_at(item, "manifest_sha256", 64));
   TRY(recall.manifest_sha256, Digest::from_hex(digest));
   TRY(recall.reason, string_at(item, "reason", 64));
-  if (!recall.reason.starts_with("live.") && recall.reason != "operator.rollback")
-    return Error{Errc::bad_input, "reason: found \"" + recall.reason + "\", expected live.* or operator.rollback"};
+  if (!recall.reason.starts_with("gate.") && recall.reason != "operator.rollback")
+    return Error{Errc::bad_input, "reason: found \"" + recall.reason + "\", expected gate.* or operator.rollback"};
   TRY(recall.message, string_or(item, "message", "", ota::message_bytes_max));
   return recall;
 }

@@ -17,7 +17,7 @@ struct ModelAssignment {
 struct Recall {
   std::string model;
   Digest manifest_sha256;
-  std::string reason;  // live.* | operator.rollback
+  std::string reason;  // gate.* | operator.rollback
   std::string message;
   bool operator==(const Recall&) const = default;
 };

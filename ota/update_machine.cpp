@@ -311,7 +311,7 @@ Step slot_damaged(const SlotState& state, const SlotDamaged& event) {
 }  // namespace
 
 bool remembered(std::string_view reason) {
-  return reason.starts_with("trial.") || reason.starts_with("live.") || reason == "contract.mismatch";
+  return reason.starts_with("trial.") || reason.starts_with("gate.") || reason == "contract.mismatch";
 }
 
 Step step(const SlotState& state, const Event& event) {

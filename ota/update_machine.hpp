@@ -105,7 +105,7 @@ struct Step {
 Step step(const SlotState& state, const Event& event);
 
 // True for reasons after which this device refuses the release for good: what the release did, here (trial.*) or on
-// other devices (live.*), not what a person ordered or a disk lost.
+// other devices (gate.*), not what a person ordered or a disk lost.
 bool remembered(std::string_view reason);
 
 }  // namespace ferry::ota

@@ -139,10 +139,10 @@ std::vector<NamedEvent> all_events() {
           {"rolled back", RolledBack{now_ms}},
           {"active slot damaged", SlotDamaged{SlotName::a, "", now_ms}},
           {"candidate's slot damaged", SlotDamaged{SlotName::b, "", now_ms}},
-          {"recalled: the active release", Recalled{release(2).manifest_sha256, "live.latency", "", now_ms}},
-          {"recalled: the previous release", Recalled{release(1).manifest_sha256, "live.latency", "", now_ms}},
-          {"recalled: the candidate", Recalled{release(3).manifest_sha256, "live.latency", "", now_ms}},
-          {"recalled: a release that is not here", Recalled{release(7).manifest_sha256, "live.latency", "", now_ms}},
+          {"recalled: the active release", Recalled{release(2).manifest_sha256, "gate.latency", "", now_ms}},
+          {"recalled: the previous release", Recalled{release(1).manifest_sha256, "gate.latency", "", now_ms}},
+          {"recalled: the candidate", Recalled{release(3).manifest_sha256, "gate.latency", "", now_ms}},
+          {"recalled: a release that is not here", Recalled{release(7).manifest_sha256, "gate.latency", "", now_ms}},
           {"restarted", Restarted{now_ms}}};
 }
 
@@ -309,30 +309,30 @@ TEST_CASE("the rejected list keeps the newest 64") {
 TEST_CASE("a recall brings the previous release back at once, without a download or a trial, and is remembered") {
   SlotState state = base();
   state.b = entry(1);
-  auto next = step(state, Recalled{release(2).manifest_sha256, "live.latency", "slower on 8 of 8 pairs", now_ms});
+  auto next = step(state, Recalled{release(2).manifest_sha256, "gate.latency", "slower on 8 of 8 pairs", now_ms});
   REQUIRE(next.commands.size() == 2);
   CHECK(std::get<Serve>(next.commands[0]).slot == SlotName::b);
   CHECK(std::get<GoBack>(next.commands[1]).slot == SlotName::a);
   CHECK(next.state.active == SlotName::b);
   CHECK_FALSE(next.state.a);
-  CHECK(next.state.rejection(release(2).manifest_sha256)->reason == "live.latency");
+  CHECK(next.state.rejection(release(2).manifest_sha256)->reason == "gate.latency");
   auto done = step(next.state, RolledBack{now_ms});
   CHECK(done.state.report.state == ReportState::rolled_back);
-  CHECK(done.state.report.reason == "live.latency");
+  CHECK(done.state.report.reason == "gate.latency");
   CHECK(done.state.report.message == "slower on 8 of 8 pairs");
   CHECK(done.state.report.rollout == "ro-1");
   CHECK(step(done.state, Assigned{release(2, "ro-5"), now_ms}).state.report.reason == "release.rejected");
 }
 
 TEST_CASE("a recall with nothing to go back to leaves the device answering until another release is there") {
-  auto alone = step(base(), Recalled{release(2).manifest_sha256, "live.latency", "", now_ms});
+  auto alone = step(base(), Recalled{release(2).manifest_sha256, "gate.latency", "", now_ms});
   CHECK(alone.state == base());
   CHECK(alone.commands.empty());
   // Another release was committed meanwhile: the recalled one is the previous, and goes.
   SlotState later = base();
   later.b = entry(1);
   later.active = SlotName::b;
-  auto erased = step(later, Recalled{release(2).manifest_sha256, "live.latency", "", now_ms});
+  auto erased = step(later, Recalled{release(2).manifest_sha256, "gate.latency", "", now_ms});
   CHECK(erased.state.active == SlotName::b);
   CHECK_FALSE(erased.state.a);
   REQUIRE(erased.commands.size() == 1);
@@ -376,7 +376,7 @@ TEST_CASE("random lives: a rejected release is never active nor fallback, active
           Ticked{at},
           RolledBack{at},
           Restarted{at},
-          Recalled{release(1 + pick(8)).manifest_sha256, pick(2) == 0 ? "live.latency" : "operator.rollback", "", at},
+          Recalled{release(1 + pick(8)).manifest_sha256, pick(2) == 0 ? "gate.latency" : "operator.rollback", "", at},
           SlotDamaged{slot, "", at}};
       const Event& event = events[pick(60) == 0 ? 16 : pick(16)];
       Step next = step(state, event);
