@@ -93,11 +93,17 @@ inline std::string greedy_model() {  // as many floats as x says, twice; y = the
 }
 const std::vector<std::int64_t> greedy_question{20'000, 10'000};  // 2 x 800 MB
 
+// The answer of a model with one number as its output.
+inline runtime::Tensor float_scalar(float value) {
+  return {"y", runtime::DataType::fp32, {}, bytes_of<float>({value})};
+}
+
 struct ReleaseSpec {
   std::string version = "1.0.0";
   std::int64_t counter = 1;
   std::string model_bytes = twice_model();
-  std::vector<runtime::Tensor> golden_outputs = {int_tensor("y", {4, 10})};  // for x = {2, 5}
+  std::vector<std::int64_t> golden_x = {2, 5};
+  std::vector<runtime::Tensor> golden_outputs = {int_tensor("y", {4, 10})};
   std::int64_t memory_mib = 256;
   std::optional<std::int64_t> latency_p99_us = {};
   std::string slot = "a";
@@ -111,7 +117,7 @@ inline agent::SlotContents put_release(const Path& data, const ReleaseSpec& spec
   release.directory = data / "models" / model / spec.slot;
   REQUIRE(make_directories(release.directory));
   runtime::GoldenSample sample;
-  sample.inputs = {int_tensor("x", {2, 5})};
+  sample.inputs = {int_tensor("x", spec.golden_x)};
   sample.outputs = spec.golden_outputs;
   auto golden = runtime::format_golden({sample});
   REQUIRE(golden);
