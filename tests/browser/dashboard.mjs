@@ -303,7 +303,7 @@ test("live: a label that somebody else sets appears, and goes, without loading t
   await dashboard.visit(device(id));
   await page.getByText("Live", { exact: true }).waitFor();
   const value = `live-${process.pid}`;
-  await page.evaluate(() => (window.same = true));
+  await page.evaluate(() => (window.same = window.noPolling = true));
   const hints = () => page.evaluate((wanted) => window.seen.hints.filter((hint) => JSON.parse(hint).id === wanted).length, id);
   const label = page.locator(".title .label", { hasText: `browser-test=${value}` });
   try {

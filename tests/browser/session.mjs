@@ -61,6 +61,9 @@ function watch() {
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.seen.shift += entry.value;
   }).observe({ type: "layout-shift", buffered: true });
+  // With window.noPolling nothing that repeats runs any more: what changes then was heard on the stream.
+  const every = window.setInterval.bind(window);
+  window.setInterval = (callback, ms, ...rest) => every(() => window.noPolling || callback(...rest), ms);
   const Native = window.EventSource;
   window.EventSource = class extends Native {
     constructor(url) {

@@ -28,7 +28,6 @@ export function ConfirmButton({ label, question, children, danger, unavailable, 
   };
   const confirm = async (event: Event) => {
     event.preventDefault();
-    if (busy) return;
     setBusy(true);
     setProblem(undefined);
     try {

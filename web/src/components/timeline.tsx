@@ -46,7 +46,7 @@ function Row({ entry, withDevice, withSteps }: { entry: Entry; withDevice: boole
 
 export function Timeline({ items, withDevice = false, withSteps = false, max = Infinity }: { items: TimelineItem[]; withDevice?: boolean; withSteps?: boolean; max?: number }) {
   return (
-    <ol class="timeline">
+    <ol class={withSteps ? "timeline" : "timeline timeline-brief"}>
       {entriesOf(items).slice(0, max).map((entry) => (
         <Row key={`${entry.head.device ?? ""}-${entry.steps[0]!.id}`} entry={entry} withDevice={withDevice} withSteps={withSteps} />
       ))}
