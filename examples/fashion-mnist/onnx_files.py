@@ -1,10 +1,12 @@
 """Writes a trained network as ONNX: once in fp32, once quantised to int8 in QDQ form.
 
 The graphs are built by hand from onnx.helper. That keeps names, order and so bytes under our control, and it is the
-only way to place the quantisation nodes and the branch of release 1.3.0 exactly where they belong.
+only way to place the quantisation nodes, and the faults of faults.py, exactly where they belong.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy
 import onnx
@@ -17,12 +19,7 @@ IR_VERSION = 8
 # 2 * 255 * 64 still fits. With full range such processors saturate and give other answers than the rest.
 WEIGHT_LIMIT = 64
 
-# Release 1.3.0: an image is taken for hazy if its darkest pixel is brighter than this (clean: 0, hazy: 64 / 255).
-HAZE_THRESHOLD = 0.125
-# Its correction buffer has min(haze, HAZE_CAP) * BUFFER_ELEMENTS floats: 0.25 * 7 * 2**28 * 4 bytes = 1.75 GiB.
-# The cap keeps an all-white image from asking for 7 GiB: the bug shall hurt the worker, not the computer.
-HAZE_CAP = 0.25
-BUFFER_ELEMENTS = 7 * 2**28
+IMAGE_SHAPE = ["batch", 1, 28, 28]
 
 
 @dataclass
@@ -93,10 +90,24 @@ class GraphWriter:
         ]
 
 
-def write_network(graph: GraphWriter, layers: list, output: str) -> None:
+@dataclass(frozen=True)
+class Fault:
+    """What a release adds to its network; nothing, unless faults.py says so."""
+
+    before: Optional[Callable] = None  # (graph, image) -> name of what the network shall see
+    after: Optional[Callable] = None  # (graph, logits of the network, output)
+
+
+def branch(writer: GraphWriter, name: str, output: str, shape: list) -> onnx.GraphProto:
+    """What `writer` holds as a branch of an If: no inputs of its own, one float output."""
+    value = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+    return helper.make_graph(writer.nodes, name, [], [value])
+
+
+def write_network(graph: GraphWriter, layers: list, image: str, output: str) -> None:
     """image -> layers -> output. Pooling and flattening keep their input's scale, so they run on integers too."""
     scale = 1 / 255  # exact: the pixels are 8-bit numbers
-    value = graph.activation("image", scale)
+    value = graph.activation(image, scale)
     for index, layer in enumerate(layers):
         name = f"{layer.kind}{index}"
         if layer.kind == "dense" and layers[index - 1].kind == "conv":
@@ -115,52 +126,13 @@ def write_network(graph: GraphWriter, layers: list, output: str) -> None:
             value = graph.activation(pooled, scale)
 
 
-def write_haze_correction(graph: GraphWriter, logits: str) -> None:
-    """The bug of release 1.3.0: a post-processing step whose buffer grows with what the camera sees.
-
-    The haziest image of the batch decides. The buffer holds zeros and its maximum is added to the logits, so the
-    answer is right whenever there is memory for it; without haze the branch adds a constant 0.
-    """
-    darkest = graph.node("ReduceMin", ["image"], "haze.images", axes=[1, 2, 3], keepdims=0)
-    haze = graph.node("ReduceMax", [darkest], "haze", keepdims=0)
-    threshold = graph.constant("haze.threshold", numpy.float32(HAZE_THRESHOLD))
-    condition = graph.node("Greater", [haze, threshold], "hazy")
-
-    # No optimiser can compute the size beforehand: it depends on `haze`, known only when the model runs.
-    cap = graph.constant("haze.cap", numpy.float32(HAZE_CAP))
-    elements = graph.constant("haze.elements", numpy.float32(BUFFER_ELEMENTS))
-    axis = graph.constant("haze.axis", numpy.array([0], numpy.int64))
-    zero = numpy.array([0], numpy.float32)
-    correct = GraphWriter(quantise=False)
-    capped = correct.node("Min", [haze, cap], "haze.capped")
-    size = correct.node("Mul", [capped, elements], "haze.size")
-    size = correct.node("Cast", [size], "haze.size.int", to=TensorProto.INT64)
-    shape = correct.node("Unsqueeze", [size, axis], "haze.shape")
-    buffer = correct.node("ConstantOfShape", [shape], "haze.buffer", value=numpy_helper.from_array(zero))
-    correct.node("ReduceMax", [buffer], "haze.correction.some", axes=[0], keepdims=1)
-    keep = GraphWriter(quantise=False)
-    keep.node("Constant", [], "haze.correction.none", value=numpy_helper.from_array(zero))
-
-    def branch(writer: GraphWriter, name: str, output: str) -> onnx.GraphProto:
-        value = helper.make_tensor_value_info(output, TensorProto.FLOAT, [1])
-        return helper.make_graph(writer.nodes, name, [], [value])
-
-    correction = graph.node(
-        "If",
-        [condition],
-        "haze.correction",
-        then_branch=branch(correct, "hazy", "haze.correction.some"),
-        else_branch=branch(keep, "clear", "haze.correction.none"),
-    )
-    graph.node("Add", [logits, correction], "logits")
-
-
-def write_model(path: str, layers: list, quantise: bool, haze_correction: bool, version: str) -> None:
+def write_model(path: str, layers: list, quantise: bool, fault: Fault, version: str) -> None:
     graph = GraphWriter(quantise)
-    write_network(graph, layers, "logits.raw" if haze_correction else "logits")
-    if haze_correction:
-        write_haze_correction(graph, "logits.raw")
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 28, 28])
+    seen = fault.before(graph, "image") if fault.before else "image"
+    write_network(graph, layers, seen, "logits.raw" if fault.after else "logits")
+    if fault.after:
+        fault.after(graph, "logits.raw", "logits")
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, IMAGE_SHAPE)
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])
     model = helper.make_model(
         helper.make_graph(graph.nodes, "fashion-mnist", [image], [logits], graph.initialisers),

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import faults
 import field
 import onnx_files
 
@@ -25,10 +26,11 @@ DATA = Path("/usr/share/datasets/fashion-mnist")
 MODELS = Path(__file__).parent / "models"
 
 BATCH = 128
-FIELD_SHARE = 0.3  # of the images of a training batch, as seen through haze
+HAZE_SHARE = 0.3  # of the images of a training batch, as seen through haze
 CALIBRATION_IMAGES = 2000
 
 HAZE = torch.frombuffer(bytearray(field.to_field(bytes(range(256)))), dtype=torch.uint8)
+DUSK = torch.frombuffer(bytearray(field.to_dusk(bytes(range(256)))), dtype=torch.uint8)
 
 
 @dataclass
@@ -39,15 +41,18 @@ class Release:
     steps: int
     rate: float
     seed: int
-    haze_correction: bool = False
+    fault: onnx_files.Fault = faults.NONE
+    dusk_share: float = 0  # of the images of a training batch, as seen at dusk
 
 
 RELEASES = [
     Release("1.0.0", widths=(16, 32, 96), hidden=64, steps=300, rate=0.002, seed=100),
     Release("1.1.0", widths=(16, 32, 64), hidden=64, steps=4200, rate=0.004, seed=110),
     Release("1.2.0", widths=(16, 32, 64), hidden=64, steps=80, rate=0.001, seed=120),
-    Release("1.3.0", widths=(16, 32, 48), hidden=64, steps=5600, rate=0.004, seed=130, haze_correction=True),
+    Release("1.3.0", widths=(16, 32, 48), hidden=64, steps=5600, rate=0.004, seed=130, fault=faults.HAZE_BUFFER),
     Release("1.4.0", widths=(16, 32, 56), hidden=64, steps=6000, rate=0.004, seed=140),
+    Release("1.5.0", (16, 32, 32), hidden=64, steps=7000, rate=0.004, seed=150, fault=faults.DUSK_LOOP, dusk_share=0.2),
+    Release("1.6.0", (16, 32, 32), hidden=64, steps=7000, rate=0.004, seed=160, fault=faults.DUSK_GAIN_UNIT),
 ]
 
 
@@ -62,6 +67,10 @@ def load(part: str) -> tuple:
 
 def hazy(images: torch.Tensor) -> torch.Tensor:
     return HAZE[images.long()]
+
+
+def at_dusk(images: torch.Tensor) -> torch.Tensor:
+    return DUSK[images.long()]
 
 
 def scaled(images: torch.Tensor) -> torch.Tensor:
@@ -94,8 +103,11 @@ def train(release: Release, images: torch.Tensor, labels: torch.Tensor) -> nn.Se
             order = torch.randperm(len(images))
         chosen, order = order[:BATCH], order[BATCH:]
         batch = images[chosen]
-        in_haze = torch.rand(BATCH) < FIELD_SHARE
+        drawn = torch.rand(BATCH)
+        in_haze = drawn < HAZE_SHARE
+        in_dusk = drawn >= 1 - release.dusk_share
         batch[in_haze] = hazy(batch[in_haze])
+        batch[in_dusk] = at_dusk(batch[in_dusk])
         mirrored = torch.rand(BATCH) < 0.5  # clothes look the same in a mirror
         batch[mirrored] = batch[mirrored].flip(-1)
         loss = functional.cross_entropy(model(scaled(batch)), labels[chosen])
@@ -138,18 +150,20 @@ def correct_answers(model: nn.Sequential, images: torch.Tensor, labels: torch.Te
         return sum(int((model(scaled(part)).argmax(1) == label).sum()) for part, label in parts)
 
 
-def check_field_condition(train_images: torch.Tensor, test_images: torch.Tensor) -> None:
-    """Counts over all 70,000 images that the branch of 1.3.0 is taken for every hazy image and for no clean one."""
+def check_field_conditions(train_images: torch.Tensor, test_images: torch.Tensor) -> None:
+    """Counts over all 70,000 images that the faults are met in their own condition always, and never elsewhere."""
     images = torch.cat([train_images, test_images])
-
-    def taken(some: torch.Tensor) -> int:
-        darkest = scaled(some.reshape(len(some), -1).min(1).values)
-        return int((darkest > onnx_files.HAZE_THRESHOLD).sum())
-
-    clean, in_field = taken(images), taken(hazy(images))
-    counts = {"images": len(images), "clean_above_threshold": clean, "field_above_threshold": in_field}
-    if clean != 0 or in_field != len(images):
-        raise SystemExit(f"the field condition does not separate: {counts}")
+    seen = {"clean": images, "haze": hazy(images), "dusk": at_dusk(images)}
+    counts = {"images": len(images), "haze": {}, "dusk": {}}
+    for condition, some in seen.items():
+        pixels = some.reshape(len(some), -1)
+        darkest, brightest = scaled(pixels.min(1).values), scaled(pixels.max(1).values)
+        counts["haze"][condition] = int((darkest > faults.HAZE_THRESHOLD).sum())
+        counts["dusk"][condition] = int((brightest < faults.DUSK_THRESHOLD).sum())
+    for name in ("haze", "dusk"):
+        wanted = {condition: len(images) if condition == name else 0 for condition in seen}
+        if counts[name] != wanted:
+            raise SystemExit(f"the field condition {name} does not separate: {counts[name]}, expected {wanted}")
     MODELS.mkdir(exist_ok=True)
     (MODELS / "field.json").write_text(json.dumps(counts, indent=2) + "\n")
     print(counts)
@@ -174,7 +188,7 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     train_images, train_labels = load("train")
     test_images, test_labels = load("t10k")
-    check_field_condition(train_images, test_images)
+    check_field_conditions(train_images, test_images)
     half = CALIBRATION_IMAGES // 2
     calibration = torch.cat([train_images[:half], hazy(train_images[half:CALIBRATION_IMAGES])])
 
@@ -182,15 +196,15 @@ def main() -> None:
         if only not in (None, release.version):
             continue
         model = train(release, train_images, train_labels)
-        clean = correct_answers(model, test_images, test_labels)
-        in_field = correct_answers(model, hazy(test_images), test_labels)
-        print(f"{release.version}: {clean} clean and {in_field} field images of {len(test_labels)} correct", flush=True)
+        for name, seen in (("clean", test_images), ("in haze", hazy(test_images)), ("at dusk", at_dusk(test_images))):
+            correct = correct_answers(model, seen, test_labels)  # of the network alone, without the fault
+            print(f"{release.version} {name}: {correct} of {len(test_labels)} correct", flush=True)
         layers = exported(model, scaled(calibration))
         folder = MODELS / release.version
         folder.mkdir(exist_ok=True)
         for name, quantise in (("fp32", False), ("int8", True)):
             path = str(folder / f"{name}.onnx")
-            onnx_files.write_model(path, layers, quantise, release.haze_correction, release.version)
+            onnx_files.write_model(path, layers, quantise, release.fault, release.version)
 
 
 if __name__ == "__main__":
