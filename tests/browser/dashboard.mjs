@@ -341,7 +341,7 @@ describe("for everybody", () => {
   });
   after(() => page.setViewportSize({ width: 1280, height: 800 }));
   for (const scheme of ["light", "dark"])
-    test(`axe finds nothing serious on any page, ${scheme}`, async () => {
+    test(`axe finds nothing on any page, ${scheme}`, async () => {
       await page.emulateMedia({ colorScheme: scheme });
       for (const [name, address] of Object.entries(pages())) {
         await dashboard.visit(address);
@@ -350,7 +350,7 @@ describe("for everybody", () => {
       }
     });
   for (const width of [390, 320])
-    test(`no page scrolls sideways at ${width} pixels, and axe finds nothing serious`, async () => {
+    test(`no page scrolls sideways at ${width} pixels, and axe finds nothing`, async () => {
       await page.setViewportSize({ width, height: 800 });
       for (const [name, address] of Object.entries(pages())) {
         await dashboard.visit(address);

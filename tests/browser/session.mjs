@@ -138,13 +138,11 @@ export class Dashboard {
     }, caption);
   }
 
-  // Serious and critical findings of axe, as lines; the page's policy does not hold for what DevTools evaluates.
+  // What axe finds, of any weight, as lines; the page's policy does not hold for what DevTools evaluates.
   async axe() {
     await this.page.evaluate(axeSource);
     const { violations } = await this.page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-    return violations
-      .filter(({ impact }) => impact === "serious" || impact === "critical")
-      .flatMap(({ id, impact, nodes }) => nodes.map((node) => `${impact} ${id}: ${node.target.join(" ")} ${node.failureSummary.replace(/\s+/g, " ").slice(0, 200)}`));
+    return violations.flatMap(({ id, impact, nodes }) => nodes.map((node) => `${impact} ${id}: ${node.target.join(" ")} ${node.failureSummary.replace(/\s+/g, " ").slice(0, 200)}`));
   }
 }
 

@@ -15,7 +15,7 @@ export function KeysHelp() {
   }, [open]);
   return (
     <>
-      <button type="button" class="quiet" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={() => (keysHelp.value = true)}>?</button>
+      <button type="button" class="quiet" title="Keyboard shortcuts" onClick={() => (keysHelp.value = true)}>?<span class="hidden"> Keyboard shortcuts</span></button>
       <dialog ref={dialog} aria-labelledby={id} onClose={() => (keysHelp.value = false)}>
         <h2 id={id}>Keyboard shortcuts</h2>
         <dl class="keys">

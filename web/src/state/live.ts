@@ -93,6 +93,7 @@ export function startLive(): () => void {
       liveState.value = "reconnecting";
       // After an answer other than 200 (a proxy, a server that drains) the browser gives up; we do not.
       if (stream.readyState === EventSource.CLOSED) {
+        heard(null); // perhaps the session has ended: whoever reads now learns it
         retry = setTimeout(open, Math.min(1_000 * 2 ** failures, retryMaxMs) * (0.75 + Math.random() / 2));
         failures++;
       }

@@ -78,7 +78,7 @@ describe("keys", () => {
     await press("g");
     await press("d");
     expect(window.location.pathname).toBe("/");
-    await click(button(page, "Keyboard shortcuts"));
+    await click(button(page, "? Keyboard shortcuts"));
     expect(dialog.open).toBe(true);
     await click(box);
     await click(button(dialog, "Close"));

@@ -140,6 +140,13 @@ describe("the stream", () => {
     vi.advanceTimersByTime(1_300);
     expect(FakeEventSource.all).toHaveLength(14); // a stream that was open starts again from a short wait
   });
+  test("a stream that is refused makes the page read, which tells whether the session has ended", () => {
+    starts();
+    const listener = listens("overview");
+    FakeEventSource.last.fails(true);
+    vi.advanceTimersByTime(coalesceMs);
+    expect(listener).toHaveBeenCalledTimes(1);
+  });
   test("a hidden tab gives its connection back after a while, and is live again when it is looked at", () => {
     starts();
     FakeEventSource.last.opens();
