@@ -37,10 +37,12 @@ function AttentionList({ items }: { items: Attention[] }) {
         const href = subjectHref(item.subject);
         return (
           <li key={item.subject + item.kind}>
-            <span class="attention-kind"><Status state={item.severity === "error" ? "error" : "warning"} word={item.kind.replace(/_/g, " ")} /></span>
+            <span class="attention-kind"><Status state={item.severity === "error" ? "error" : "warning"} word={item.kind.replace(/_/g, " ")} /></span>{" "}
             <span>
               {href ? <a href={href}>{item.text}</a> : item.text}
-              <span class="attention-why">{item.reason && <><Reason code={item.reason} /> · </>}<When ms={item.since_ms} /></span>
+              <span class="attention-why">
+                {item.reason && <Reason code={item.reason} />}{item.reason && item.since_ms > 0 && " · "}{item.since_ms > 0 && <When ms={item.since_ms} />}
+              </span>
             </span>
           </li>
         );

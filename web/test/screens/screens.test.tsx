@@ -31,6 +31,10 @@ describe("overview", () => {
     expect(hrefs(first)).toEqual(["/rollouts/ro-51aa"]);
     expect(page.querySelectorAll(".attention li")).toHaveLength(3);
   });
+  test("what has always been so is not said to have begun never", async () => {
+    server.answers["/overview"] = { ...fixtures.overview, attention: [{ kind: "trust_missing", severity: "error", subject: "trust:", text: "no trust root yet", since_ms: 0, reason: "" }] };
+    expect(text((await show(<OverviewScreen />)).querySelector(".attention"))).toBe("trust missing no trust root yet");
+  });
   test.each([["rollout:ro-1", "/rollouts/ro-1"], ["device:dev:1", "/devices/dev%3A1"], ["trust:m", undefined], ["javascript:alert(1)", undefined], ["", undefined]])("the subject %s leads to %s", (subject, href) => expect(subjectHref(subject)).toBe(href));
   test("shows running rollouts and which release is on how many devices", async () => {
     const labels = [...(await show(<OverviewScreen />)).querySelectorAll("svg[role=img]")].map((svg) => svg.getAttribute("aria-label"));
