@@ -65,7 +65,13 @@ struct Share {
   std::int64_t ppm() const { return std::llround(double(million) * (double(part) / double(all))); }
 };
 
-Share errors_of(const DeviceCounts& counts) { return {counts.errors, counts.latency.count() + counts.errors}; }
+// Beyond this a count is a lie, and sums of it would overflow.
+constexpr std::uint64_t count_max = std::uint64_t{1} << 53;
+
+Share errors_of(const DeviceCounts& counts) {
+  const std::uint64_t errors = std::min(counts.errors, count_max);
+  return {errors, std::min(counts.latency.count(), count_max) + errors};
+}
 Share mistakes_of(const DeviceCounts& counts) {
   return {counts.audited - std::min(counts.audited, counts.audited_correct), counts.audited};
 }
