@@ -3,6 +3,7 @@
 #include "cli/output.hpp"
 
 #include "common/config.hpp"
+#include "telemetry/judge_record.hpp"
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -20,9 +21,9 @@ struct CreateOptions {
   std::int64_t timeout_s = 3600;
 };
 
-// rollout.toml: [[phases]], [rollout], [trial] -> the API's policy object. The server checks the values.
+// rollout.toml: [[phases]], [rollout], [trial], [gate] -> the API's policy object. The server checks the values.
 Result<Json> policy_of(const Json& document) {
-  TRY_VOID(only_known_fields(document, {"phases", "rollout", "trial"}));
+  TRY_VOID(only_known_fields(document, {"phases", "rollout", "trial", "gate"}));
   Json policy = Json::object();
   if (document.contains("phases")) policy["phases"] = document["phases"];
   if (document.contains("rollout")) {
@@ -32,6 +33,7 @@ Result<Json> policy_of(const Json& document) {
     policy.update(*rollout);
   }
   if (document.contains("trial")) policy["trial"] = document["trial"];
+  if (document.contains("gate")) policy["gate"] = document["gate"];
   return policy;
 }
 
@@ -143,6 +145,23 @@ Result<int> show(Session& session, const std::string& id) {
   return exit_ok;
 }
 
+// The live gate's verdict, computed again here from the evidence on record: the server's word alone is not taken.
+Result<int> explain(Session& session, const std::string& id) {
+  TRY(ServerClient server, session.server());
+  TRY(const std::string text, server.get_text("/rollouts/" + ServerClient::segment(id) + "/verdict"));
+  TRY(const telemetry::VerdictRecord record, telemetry::parse_verdict(text));
+  const bool honest = telemetry::recompute(record) == record.verdict;
+  if (session.json()) {
+    session.out() << text << '\n';
+  } else {
+    for (const std::string& sentence : telemetry::explain(record)) session.out() << without_controls(sentence) << '\n';
+    session.out() << (honest ? "recomputed: the same verdict\n" : "recomputed: ANOTHER verdict than the record's\n");
+  }
+  if (!honest)
+    return Error{Errc::bad_signature, "rollout " + id + ": the verdict on record is not what its evidence gives"};
+  return exit_ok;
+}
+
 // The state seen goes along as If-Match, so that two people cannot steer against each other unknowingly.
 Result<int> act(Session& session, const std::string& id, const std::string& action, const std::string& reason) {
   TRY(ServerClient server, session.server());
@@ -179,6 +198,9 @@ void add_rollout_commands(Registry& registry) {
   auto* look = rollout->add_subcommand("show", "One rollout");
   look->add_option("rollout", *id, "ro-…")->required();
   look->callback([&registry, id] { registry.chosen = [id](Session& session) { return show(session, *id); }; });
+  auto* why = rollout->add_subcommand("explain", "The live gate's verdict, computed again from its evidence");
+  why->add_option("rollout", *id, "ro-…")->required();
+  why->callback([&registry, id] { registry.chosen = [id](Session& session) { return explain(session, *id); }; });
   auto* wait = rollout->add_subcommand("wait", "Wait for its end");
   wait->add_option("rollout", *id, "ro-…")->required();
   wait->add_option("--timeout", *timeout, "Seconds")->check(CLI::Range(1, 7 * 24 * 3600));
@@ -191,8 +213,8 @@ void add_rollout_commands(Registry& registry) {
   auto reason = std::make_shared<std::string>();
   for (const auto& [action, help] :
        {std::pair{"pause", "Offer it to no further device"}, std::pair{"resume", "Go on after a pause"},
-        std::pair{"promote", "Go on to the next phase now"},
-        std::pair{"abort", "End it; devices keep what they run"}}) {
+        std::pair{"promote", "Go on to the next phase now"}, std::pair{"abort", "End it; devices keep what they run"},
+        std::pair{"rollback", "End it and order the release off every device that took it"}}) {
     auto* steer = rollout->add_subcommand(action, help);
     steer->add_option("rollout", *id, "ro-…")->required();
     steer->add_option("--reason", *reason, "Why, for the rollout's log");

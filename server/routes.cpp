@@ -81,6 +81,8 @@ constexpr OperatorRoute operator_table[] = {
     {"GET", "/api/v1/rollouts/{id}", Role::viewer, get_rollout, blocking},
     {"POST", "/api/v1/rollouts/{id}", Role::operator_, act_on_rollout, blocking},
     {"GET", "/api/v1/rollouts/{id}/devices", Role::viewer, list_rollout_devices, blocking},
+    {"GET", "/api/v1/rollouts/{id}/verdict", Role::viewer, get_verdict, blocking},
+    {"GET", "/api/v1/rollouts/{id}/verdicts", Role::viewer, list_verdicts, blocking},
     {"GET", "/api/v1/overview", Role::viewer, get_overview, blocking},
     {"GET", "/api/v1/telemetry", Role::viewer, get_telemetry, blocking},
     {"GET", "/api/v1/events", Role::viewer, get_events, quick},

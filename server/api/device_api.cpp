@@ -96,7 +96,7 @@ Result<http::Response> device_metrics(Services& services, const http::Request& r
   if (body.size() > telemetry::upload_bytes_max)
     return http::problem(413, "bad_input", fmt::format("body: more than {} bytes", telemetry::upload_bytes_max));
   TRY(auto report, telemetry::decode_otlp(body));
-  TRY(auto verdict, services.telemetry.apply(device->id, report, services.now_ms()));
+  TRY(auto verdict, services.rollouts.gates().apply(services.telemetry, device->id, report, services.now_ms()));
   services.metrics.count(verdict == UploadVerdict::applied  ? "ferry_telemetry_windows_applied_total"
                          : verdict == UploadVerdict::repeat ? "ferry_telemetry_windows_repeated_total"
                                                             : "ferry_telemetry_windows_too_late_total");

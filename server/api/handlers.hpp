@@ -47,6 +47,8 @@ Result<http::Response> act_on_device(Services&, const http::Request&);
 Result<http::Response> list_rollouts(Services&, const http::Request&);
 Result<http::Response> get_rollout(Services&, const http::Request&);
 Result<http::Response> list_rollout_devices(Services&, const http::Request&);
+Result<http::Response> get_verdict(Services&, const http::Request&);
+Result<http::Response> list_verdicts(Services&, const http::Request&);
 Result<http::Response> post_rollout(Services&, const http::Request&);
 Result<http::Response> act_on_rollout(Services&, const http::Request&);
 Result<http::Response> get_overview(Services&, const http::Request&);

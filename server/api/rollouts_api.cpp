@@ -42,8 +42,9 @@ Result<RolloutEvent> event_of(const std::string& action, const std::string& by, 
   if (action == "resume") return RolloutEvent(Resumed{by, at_ms});
   if (action == "abort") return RolloutEvent(Aborted{by, why, at_ms});
   if (action == "promote") return RolloutEvent(Promoted{by, at_ms});
-  return Error{Errc::not_found,
-               "rollout action \"" + action.substr(0, 40) + "\": expected <id>:pause, :resume, :abort or :promote"};
+  if (action == "rollback") return RolloutEvent(RolledBack{by, why, at_ms});
+  return Error{Errc::not_found, "rollout action \"" + action.substr(0, 40) +
+                                    "\": expected <id>:pause, :resume, :promote, :abort or :rollback"};
 }
 
 }  // namespace

@@ -143,16 +143,25 @@ constexpr std::size_t failed_devices_named_max = 20;
 
 Json failures_json(const Rollout& rollout) {
   std::map<std::string, std::pair<std::int64_t, Json>> by_reason;
-  for (const auto& [device, progress] : rollout.devices) {
-    if (!counts_as_failed(progress.state)) continue;
-    auto& [count, devices] = by_reason[progress.reason];
+  const auto count = [&](const std::string& reason, const std::string& device) {
+    auto& [number, devices] = by_reason[reason];
     if (devices.is_null()) devices = Json::array();
-    if (++count <= static_cast<std::int64_t>(failed_devices_named_max)) devices.push_back(device);
-  }
+    if (++number <= static_cast<std::int64_t>(failed_devices_named_max)) devices.push_back(device);
+  };
+  // A canary that committed and then fell silent keeps its state and has a reason.
+  for (const auto& [device, progress] : rollout.devices)
+    if (counts_as_failed(progress.state) || progress.reason == reason_gate_silence) count(progress.reason, device);
   Json failures = Json::array();
   for (auto& [reason, entry] : by_reason)
     failures.push_back(Json{{"reason", reason}, {"count", entry.first}, {"devices", std::move(entry.second)}});
   return failures;
+}
+
+// null without a live gate
+Json gate_json(const Rollout& rollout) {
+  if (!rollout.gated()) return nullptr;
+  return Json{
+      {"pairs", rollout.plan.pairs.size()}, {"passed", rollout.head.gate_passed}, {"reason", rollout.head.gate_reason}};
 }
 
 Json base_json(const Rollout& rollout, const Selection& selection) {
@@ -181,6 +190,8 @@ Json base_json(const Rollout& rollout, const Selection& selection) {
               {"phase_started_ms", head.phase_started_ms},
               {"soak_until_ms", head.soak_until_ms},
               {"policy", to_json(plan.policy)},
+              {"recalled", head.recalled},
+              {"gate", gate_json(rollout)},
               {"devices", std::move(devices)}};
 }
 

@@ -6,7 +6,12 @@ namespace {
 
 constexpr double poll_jitter_share = 0.1;
 
-Json entry_of(const Rollout& rollout, bool by_rollout) {
+// Under a live gate only the frozen canaries are canaries; without one, everybody whom a rollout moves.
+std::string_view arm_in(const Rollout& rollout, std::string_view device) {
+  return rollout.gated() ? to_string(rollout.arm_of(device)) : to_string(Arm::canary);
+}
+
+Json entry_of(const Rollout& rollout, std::string_view device, bool by_rollout) {
   const RolloutPlan& plan = rollout.plan;
   return Json{{"model", plan.model},
               {"version", plan.version},
@@ -15,9 +20,24 @@ Json entry_of(const Rollout& rollout, bool by_rollout) {
               {"length", plan.manifest_length},
               {"counter", plan.counter},
               {"rollout", by_rollout ? plan.id : ""},
-              {"arm", by_rollout ? "canary" : "none"},
+              {"arm", by_rollout ? arm_in(rollout, device) : to_string(Arm::none)},
               {"phase", by_rollout ? rollout.head.phase : 0},
               {"policy", ota::to_json(plan.policy.trial)}};
+}
+
+Json recall_of(const Rollout& rollout) {
+  return Json{{"model", rollout.plan.model},
+              {"manifest_sha256", rollout.plan.manifest_sha256.hex()},
+              {"reason", rollout.head.reason},
+              {"message", rollout.plan.version + " was called back by rollout " + rollout.plan.id}};
+}
+
+// The running gated rollout in which this device is a control; null: none.
+const Rollout* control_in(std::string_view device, const ModelRollouts& rollouts) {
+  for (const Rollout* rollout : rollouts)
+    if (!is_terminal(rollout->head.status) && !rollout->in_last_phase() && rollout->arm_of(device) == Arm::control)
+      return rollout;
+  return nullptr;
 }
 
 }  // namespace
@@ -31,19 +51,25 @@ double poll_after_s(const std::string& device, std::int64_t interval_s) {
 CachedAssignment Assignments::compose(const Device& device) const {
   CachedAssignment answer;
   Json models = Json::array();
+  Json recalls = Json::array();
   const auto facts = device.facts();
   controller_.read([&](const std::map<std::string, ModelRollouts>& by_model) {
     for (const auto& [model, rollouts] : by_model) {
-      const auto choice = assignment_for(device.id, facts->labels, device.running(model), rollouts);
+      const Digest running = device.running(model);
+      if (const auto recalled = recalls_for(device.id, running, rollouts); !recalled.empty())
+        recalls.push_back(recall_of(*recalled.front()));
+      const auto choice = assignment_for(device.id, facts->labels, running, rollouts);
       if (!choice) continue;
-      models.push_back(entry_of(*choice->rollout, choice->by_rollout));
+      models.push_back(entry_of(*choice->rollout, device.id, choice->by_rollout));
       if (choice->to_be_noted) answer.offers.push_back(choice->rollout->plan.id);
     }
   });
-  auto body = std::make_shared<const std::string>(dump_json(Json{{"format", "ferry.assignment/1"},
-                                                                 {"device", device.id},
-                                                                 {"models", std::move(models)},
-                                                                 {"telemetry_interval_s", telemetry_interval_s_}}));
+  Json assignment{{"format", "ferry.assignment/1"},
+                  {"device", device.id},
+                  {"models", std::move(models)},
+                  {"telemetry_interval_s", telemetry_interval_s_}};
+  if (!recalls.empty()) assignment["recalls"] = std::move(recalls);
+  auto body = std::make_shared<const std::string>(dump_json(assignment));
   answer.etag = "\"" + sha256(*body).hex().substr(0, 32) + "\"";
   answer.body = std::move(body);
   return answer;
@@ -72,9 +98,14 @@ std::vector<AssignedModel> Assignments::assigned(const Device& device) const {
   controller_.read([&](const std::map<std::string, ModelRollouts>& by_model) {
     for (const auto& [model, rollouts] : by_model) {
       const auto choice = assignment_for(device.id, facts->labels, device.running(model), rollouts);
-      if (choice)
-        list.push_back({model, choice->rollout->plan.version, choice->by_rollout ? choice->rollout->plan.id : "",
-                        choice->by_rollout ? "canary" : "none"});
+      if (!choice) continue;
+      AssignedModel assigned{model, choice->rollout->plan.version, "", std::string(to_string(Arm::none))};
+      const Rollout* rollout = choice->by_rollout ? choice->rollout : control_in(device.id, rollouts);
+      if (rollout) {
+        assigned.rollout = rollout->plan.id;
+        assigned.arm = arm_in(*rollout, device.id);
+      }
+      list.push_back(std::move(assigned));
     }
   });
   return list;

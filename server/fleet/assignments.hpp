@@ -9,7 +9,7 @@ struct AssignedModel {
   std::string model;
   std::string version;
   std::string rollout;  // "" when simply current
-  std::string arm;      // canary | none
+  std::string arm;      // canary | control | none
 };
 
 // Thread-safe; touches no database.

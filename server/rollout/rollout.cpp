@@ -34,6 +34,15 @@ Result<std::vector<Phase>> parse_phases(const Json& list) {
   return phases;
 }
 
+// What is left out is as by default.
+Result<ota::TrialPolicy> parse_trial(const Json& given) {
+  TRY_VOID(only_known_fields(given, {"trial_deadline_s", "shadow_requests", "shadow_s_max", "probation_requests",
+                                     "probation_s", "error_share_max_ppm", "download_attempts_max"}));
+  Json whole = ota::to_json(ota::TrialPolicy{});
+  whole.update(given);
+  return ota::trial_policy_from_json(whole);
+}
+
 }  // namespace
 
 std::string_view to_string(RolloutStatus status) { return status_names[static_cast<std::size_t>(status)]; }
@@ -58,16 +67,19 @@ Result<RolloutPolicy> parse_rollout_policy(const Json& value) {
   if (value.is_null()) return policy;
   if (!value.is_object()) return Error{Errc::bad_input, "policy: expected an object"};
   auto parse = [&]() -> Result<> {
-    TRY_VOID(only_known_fields(value, {"phases", "failures_max", "device_timeout_s", "trial"}));
+    TRY_VOID(only_known_fields(value, {"phases", "failures_max", "device_timeout_s", "trial", "gate"}));
     TRY(policy.failures_max, integer_or(value, "failures_max", policy.failures_max, 0, failures_max_max));
     TRY(policy.device_timeout_s,
         integer_or(value, "device_timeout_s", policy.device_timeout_s, 1, device_timeout_s_max));
     if (auto trial = value.find("trial"); trial != value.end() && !trial->is_null()) {
-      TRY_VOID(only_known_fields(*trial, {"trial_deadline_s", "shadow_requests", "shadow_s_max", "probation_requests",
-                                          "probation_s", "error_share_max_ppm", "download_attempts_max"}));
-      Json whole = ota::to_json(policy.trial);
-      whole.update(*trial);
-      TRY(policy.trial, ota::trial_policy_from_json(whole));
+      auto read = parse_trial(*trial);
+      if (!read) return std::move(read).error().within("trial");
+      policy.trial = *read;
+    }
+    if (auto gate = value.find("gate"); gate != value.end() && !gate->is_null()) {
+      auto read = parse_live_gate_policy(*gate);
+      if (!read) return std::move(read).error().within("gate");
+      policy.gate = std::move(*read);
     }
     return {};
   };
@@ -77,16 +89,35 @@ Result<RolloutPolicy> parse_rollout_policy(const Json& value) {
     if (!list) return std::move(list).error().within("policy");
     TRY(policy.phases, parse_phases(**list));
   }
+  if (policy.gate && (policy.phases.size() < 2 || policy.phases.front().percent > gated_percent_max))
+    return Error{Errc::bad_input, "policy: phases: a live gate needs at least two, the first of at most " +
+                                      std::to_string(gated_percent_max) +
+                                      " percent: every canary needs a control that waits"};
   return policy;
 }
 
 Json to_json(const RolloutPolicy& policy) {
   Json phases = Json::array();
   for (const Phase& phase : policy.phases) phases.push_back({{"percent", phase.percent}, {"soak_s", phase.soak_s}});
-  return Json{{"phases", std::move(phases)},
-              {"failures_max", policy.failures_max},
-              {"device_timeout_s", policy.device_timeout_s},
-              {"trial", ota::to_json(policy.trial)}};
+  Json json{{"phases", std::move(phases)},
+            {"failures_max", policy.failures_max},
+            {"device_timeout_s", policy.device_timeout_s},
+            {"trial", ota::to_json(policy.trial)}};
+  if (policy.gate) json["gate"] = to_json(*policy.gate);
+  return json;
+}
+
+Arm Rollout::arm_of(std::string_view device) const {
+  const auto found = arms.find(device);
+  return found == arms.end() ? Arm::none : found->second;
+}
+
+void index_pairs(Rollout& rollout) {
+  rollout.arms.clear();
+  for (const Pair& pair : rollout.plan.pairs) {
+    rollout.arms[pair.canary] = Arm::canary;
+    rollout.arms[pair.control] = Arm::control;
+  }
 }
 
 Progress Rollout::progress_of(std::string_view device) const {
@@ -120,6 +151,7 @@ Json to_json(const RolloutPlan& plan) {
               {"from_version", plan.from_version},
               {"selector", plan.selector.text()},
               {"policy", to_json(plan.policy)},
+              {"pairs", to_json(plan.pairs)},
               {"salt", plan.salt},
               {"created_ms", plan.created_ms},
               {"created_by", plan.created_by}};
@@ -142,6 +174,9 @@ Result<RolloutPlan> rollout_plan_from_json(const Json& value) {
   TRY(plan.selector, Selector::parse(selector));
   TRY(auto policy, object_at(value, "policy"));
   TRY(plan.policy, parse_rollout_policy(*policy));
+  if (const auto pairs = value.find("pairs"); pairs != value.end()) {
+    TRY(plan.pairs, pairs_from_json(*pairs));
+  }
   TRY(plan.salt, string_at(value, "salt"));
   TRY(plan.created_ms, integer_at(value, "created_ms"));
   TRY(plan.created_by, string_at(value, "created_by"));
@@ -157,7 +192,10 @@ Json to_json(const RolloutHead& head) {
               {"soak_until_ms", head.soak_until_ms},
               {"threshold", head.threshold},
               {"sized", head.sized},
-              {"ended_ms", head.ended_ms}};
+              {"ended_ms", head.ended_ms},
+              {"gate_passed", head.gate_passed},
+              {"gate_reason", head.gate_reason},
+              {"recalled", head.recalled}};
 }
 
 Result<RolloutHead> rollout_head_from_json(const Json& value) {
@@ -176,6 +214,9 @@ Result<RolloutHead> rollout_head_from_json(const Json& value) {
   head.threshold = threshold->get<std::uint64_t>();
   TRY(head.sized, bool_at(value, "sized"));
   TRY(head.ended_ms, integer_at(value, "ended_ms"));
+  TRY(head.gate_passed, bool_or(value, "gate_passed", false));
+  TRY(head.gate_reason, string_or(value, "gate_reason", ""));
+  TRY(head.recalled, bool_or(value, "recalled", false));
   return head;
 }
 

@@ -3,10 +3,12 @@
 #include "common/crypto.hpp"
 #include "common/json.hpp"
 #include "ota/slot_state.hpp"
+#include "server/rollout/gate_policy.hpp"
 #include "server/rollout/selector.hpp"
 
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,8 @@ inline constexpr std::size_t rollout_name_bytes_max = 200;
 inline constexpr std::string_view reason_device_timeout = "device.timeout";
 inline constexpr std::string_view reason_rollout_failures = "rollout.failures";
 inline constexpr std::string_view reason_operator_abort = "operator.abort";
+inline constexpr std::string_view reason_gate_silence = "gate.silence";
+inline constexpr std::string_view reason_operator_rollback = "operator.rollback";
 
 struct Phase {
   std::int64_t percent = 100;
@@ -32,6 +36,7 @@ struct RolloutPolicy {
   std::int64_t failures_max = 0;
   std::int64_t device_timeout_s = 900;
   ota::TrialPolicy trial;
+  std::optional<LiveGatePolicy> gate;  // absent: phases go on by trials alone
   bool operator==(const RolloutPolicy&) const = default;
 };
 // `value` may be null: all defaults. bad_input names the field; unknown members are refused.
@@ -86,6 +91,7 @@ struct RolloutPlan {
   std::string from_version;  // current release when it was created; "" without one
   Selector selector;
   RolloutPolicy policy;
+  std::vector<Pair> pairs;  // of the live gate; empty without one
   std::string salt;
   std::int64_t created_ms = 0;
   std::string created_by;
@@ -102,6 +108,9 @@ struct RolloutHead {
   std::uint64_t threshold = 0;     // devices of rank <= threshold are in the phase, once `sized`
   bool sized = false;
   std::int64_t ended_ms = 0;
+  bool gate_passed = false;  // the live gate has said pass
+  std::string gate_reason;   // its last reason, "gate.…"; "" before its first word
+  bool recalled = false;     // devices that took the release are ordered back
   bool operator==(const RolloutHead&) const = default;
 };
 
@@ -110,12 +119,19 @@ struct Rollout {
   RolloutHead head;
   std::map<std::string, DeviceProgress, std::less<>> devices;  // those that were offered it or reported on it
   std::array<std::int64_t, progress_count> counts{};           // of `devices` by state; kept by apply()
+  std::map<std::string, Arm, std::less<>> arms;                // of plan.pairs; made by index_pairs()
 
+  bool gated() const { return plan.policy.gate.has_value(); }
+  bool in_last_phase() const { return head.phase + 1 >= plan.policy.phases.size(); }
+  Arm arm_of(std::string_view device) const;
   Progress progress_of(std::string_view device) const;
   std::int64_t count(Progress state) const { return counts[static_cast<std::size_t>(state)]; }
   std::int64_t failures() const;
   std::int64_t moving() const;  // offered … trial
 };
+
+// Once, when the plan is complete: arm_of() looks up what it made.
+void index_pairs(Rollout& rollout);
 
 // Head and plan as stored; the selector and policy in their wire forms.
 Json to_json(const RolloutPlan& plan);

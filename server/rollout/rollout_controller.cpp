@@ -1,6 +1,9 @@
 // Load, feed, persist, publish.
 #include "server/rollout/rollout_controller.hpp"
 
+#include "telemetry/judge_record.hpp"
+#include "server/rollout/pairing.hpp"
+
 namespace ferry::server {
 namespace {
 
@@ -22,7 +25,9 @@ RolloutController::RolloutController(Database& database, Fleet& fleet, Clock& cl
       hub_(hub),
       log_(log),
       store_(database),
-      devices_(database) {}
+      devices_(database),
+      verdicts_(database),
+      gates_(database) {}
 
 Result<> RolloutController::load() {
   std::lock_guard writer(writer_);
@@ -30,6 +35,7 @@ Result<> RolloutController::load() {
   for (auto id = ids.rbegin(); id != ids.rend(); ++id) {
     auto rollout = store_.load(*id);
     if (!rollout) return std::move(rollout).error().within("rollout " + *id);
+    if (rollout->gated() && !is_terminal(rollout->head.status)) TRY_VOID(gates_.attach(rollout->plan));
     put(std::make_unique<Rollout>(std::move(*rollout)));
   }
   return {};
@@ -87,10 +93,16 @@ Result<std::string> RolloutController::create(const NewRollout& wanted, const Re
   // Two in one millisecond must still have an order: the newest decides what devices get.
   for (const Rollout* other : others) plan.created_ms = std::max(plan.created_ms, other->plan.created_ms + 1);
   plan.created_by = wanted.by;
+  if (plan.policy.gate) TRY_VOID(plan_gate(plan, others));
   const Decision first = begin(plan, now_ms);
-  TRY_VOID(store_.insert(plan, first));
+  TRY_VOID(database_.transaction([&](Database&) -> Result<> {
+    TRY_VOID(store_.insert(plan, first));
+    return gates_.open(plan);
+  }));
+  if (plan.policy.gate) TRY_VOID(gates_.attach(plan));
   auto rollout = std::make_unique<Rollout>();
   rollout->plan = std::move(plan);
+  index_pairs(*rollout);
   apply(*rollout, first);
   Rollout& kept = *rollout;
   const std::string id = kept.plan.id;
@@ -101,6 +113,53 @@ Result<std::string> RolloutController::create(const NewRollout& wanted, const Re
   TRY(bool sized, feed(kept, Ticked{now_ms}, no_inbox_row));
   (void)sized;
   return id;
+}
+
+// Canaries and controls are drawn among the devices that run the release to compare with, and frozen here.
+Result<> RolloutController::plan_gate(RolloutPlan& plan, const ModelRollouts& others) {
+  const auto current = std::ranges::find_if(others, [&](const Rollout* other) {
+    return other->head.status == RolloutStatus::done && other->plan.version == plan.from_version;
+  });
+  if (current == others.end())
+    return Error{Errc::bad_input, "policy: gate: " + plan.model +
+                                      " has no current release to compare with; roll the first one out without"};
+  std::vector<telemetry::PairCandidate> candidates;
+  std::size_t selected = 0;
+  for (const DevicePtr& device : fleet_.all()) {
+    const auto facts = device->facts();
+    if (device->revoked || !plan.selector.matches(facts->labels)) continue;
+    ++selected;
+    if (device->running(plan.model) != (*current)->plan.manifest_sha256) continue;
+    candidates.push_back({device->id, stratum_of(facts->hardware_class, facts->labels, plan.policy.gate->strata)});
+  }
+  const std::size_t canaries = phase_size(selected, plan.policy.phases.front().percent);
+  plan.pairs = choose_pairs(std::move(candidates), canaries, plan.salt);
+  if (plan.pairs.empty())
+    return Error{Errc::bad_input, "policy: gate: of " + std::to_string(selected) +
+                                      " selected devices no two of one stratum run " + plan.model + " " +
+                                      plan.from_version + ": there is nothing to compare"};
+  return {};
+}
+
+Result<bool> RolloutController::judge(Rollout& rollout, std::int64_t now_ms) {
+  if (rollout.head.status != RolloutStatus::running || !rollout.gated() || rollout.in_last_phase()) return false;
+  TRY(auto look, gates_.look(rollout, now_ms));
+  if (!look) return false;
+  Judged event;
+  event.decision = telemetry::to_string(look->verdict.decision);
+  event.reason = telemetry::to_string(look->verdict.reasons.front());
+  event.expired = look->verdict.expired;
+  event.detail = describe(look->verdict);
+  for (const telemetry::PairEvidence& pair : look->evidence.pairs)
+    if (pair.canary_silent) event.silent.push_back(pair.canary);
+  event.at_ms = now_ms;
+  // Whatever the rollout's log says of the gate, the evidence behind it is on record.
+  TRY(bool changed, feed(rollout, event, no_inbox_row, [&]() -> Result<> {
+        return verdicts_.add_verdict(rollout.plan.id,
+                                     {now_ms, event.decision, telemetry::print_verdict({look->evidence, look->verdict})});
+      }));
+  if (!changed) hub_.publish("rollout:" + rollout.plan.id, "gate", rollout.plan.id);
+  return changed;
 }
 
 Result<> RolloutController::act(const std::string& id, const RolloutEvent& event,
@@ -143,15 +202,17 @@ Selection RolloutController::selection_of(const Rollout& rollout) const {
   return make_selection(rollout.plan.salt, std::move(devices));
 }
 
-Result<bool> RolloutController::feed(Rollout& rollout, const RolloutEvent& event, std::int64_t inbox_id) {
+Result<bool> RolloutController::feed(Rollout& rollout, const RolloutEvent& event, std::int64_t inbox_id,
+                                     const std::function<Result<>()>& along) {
   const Decision decision = decide(rollout, event, cached_selection(rollout));
   const bool changed = decision.changes(rollout);
   if (!changed && inbox_id == no_inbox_row) return false;
   // The fact leaves the inbox in the transaction that stores what it did: killed anywhere, it counts exactly once.
   TRY_VOID(database_.transaction([&](Database&) -> Result<> {
     if (inbox_id != no_inbox_row) TRY_VOID(devices_.remove_inbox(inbox_id));
-    if (changed) return store_.save(rollout.plan.id, decision);
-    return {};
+    if (!changed) return {};
+    if (along) TRY_VOID(along());
+    return store_.save(rollout.plan.id, decision);
   }));
   if (!changed) return false;
   const RolloutStatus before = rollout.head.status;
@@ -159,7 +220,10 @@ Result<bool> RolloutController::feed(Rollout& rollout, const RolloutEvent& event
     std::unique_lock lock(state_);
     apply(rollout, decision);
   }
-  if (is_terminal(rollout.head.status)) selections_.erase(rollout.plan.id);
+  if (is_terminal(rollout.head.status)) {
+    selections_.erase(rollout.plan.id);
+    gates_.detach(rollout.plan.id);
+  }
   if (decision.assignments_changed) ++generation_;
   for (const auto& [device, progress] : decision.devices)
     if (const DevicePtr known = fleet_.find(device)) ++known->version;
@@ -237,7 +301,8 @@ Result<bool> RolloutController::turn() {
   for (auto& [id, rollout] : rollouts_) {
     if (is_terminal(rollout->head.status)) continue;
     TRY(bool ticked, feed(*rollout, Ticked{now_ms}, no_inbox_row));
-    changed = changed || ticked;
+    TRY(bool judged, judge(*rollout, now_ms));
+    changed = changed || ticked || judged;
   }
   return changed;
 }

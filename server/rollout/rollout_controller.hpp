@@ -4,6 +4,7 @@
 #include "common/random.hpp"
 #include "server/fleet/fleet.hpp"
 #include "server/live/event_hub.hpp"
+#include "server/rollout/live_gates.hpp"
 #include "server/store/releases.hpp"
 #include "server/store/rollouts.hpp"
 
@@ -56,11 +57,21 @@ class RolloutController {
   // A copy; also of one that is no longer in memory. not_found.
   Result<Rollout> find(const std::string& id);
   Result<std::vector<Verdict>> log_of(const std::string& id) { return store_.log(id); }
+  // The live gates of rollouts under way; uploads go through them.
+  LiveGates& gates() { return gates_; }
+  // The newest verdicts on record, newest first, with their whole evidence.
+  Result<std::vector<VerdictRecord>> verdicts(const std::string& id, std::int64_t limit) {
+    return verdicts_.verdicts(id, limit);
+  }
   // Ranks and ids of the devices `rollout` selects now.
   Selection selection_of(const Rollout& rollout) const;
 
  private:
-  Result<bool> feed(Rollout& rollout, const RolloutEvent& event, std::int64_t inbox_id);
+  // `along` runs in the transaction that stores what the event changed.
+  Result<bool> feed(Rollout& rollout, const RolloutEvent& event, std::int64_t inbox_id,
+                    const std::function<Result<>()>& along = {});
+  Result<> plan_gate(RolloutPlan& plan, const ModelRollouts& others);
+  Result<bool> judge(Rollout& rollout, std::int64_t now_ms);
   const Selection& cached_selection(const Rollout& rollout);
   Rollout* loaded(const std::string& id);
   void put(std::unique_ptr<Rollout> rollout);
@@ -76,6 +87,8 @@ class RolloutController {
   Log& log_;
   RolloutStore store_;
   DeviceStore devices_;
+  GateStore verdicts_;
+  LiveGates gates_;
 
   std::mutex writer_;                // one step at a time; held while the database writes
   mutable std::shared_mutex state_;  // guards rollouts_ and by_model_; held only while memory changes

@@ -18,6 +18,23 @@ constexpr std::size_t named_failures_max = 3;  // in one log line
 
 std::string devices_text(std::int64_t count) { return fmt::format("{} device{}", count, count == 1 ? "" : "s"); }
 
+// Does this device take the release in the present phase? In a gated rollout the first phase are the canaries, and
+// controls come last; everything else is a matter of rank.
+bool takes_part(const Rollout& rollout, const RolloutHead& head, std::string_view device, std::uint64_t rank) {
+  if (!head.sized) return false;
+  if (!rollout.gated()) return rank <= head.threshold;
+  const bool last = head.phase + 1 >= rollout.plan.policy.phases.size();
+  switch (rollout.arm_of(device)) {
+    case Arm::canary:
+      return true;
+    case Arm::control:
+      return last;
+    case Arm::none:
+      return head.phase > 0 && rank <= head.threshold;
+  }
+  return false;
+}
+
 // One event's working copy: the rollout as it is, and what this event changes so far.
 class Turn {
  public:
@@ -89,6 +106,37 @@ class Turn {
         set(device, Progress::timed_out, std::string(reason_device_timeout));
   }
 
+  // Controls wait until the last phase: from there on there is nothing to compare with, and the gate has spoken.
+  bool gate_decides() const {
+    return rollout_.gated() && decision_.head.phase + 1 < rollout_.plan.policy.phases.size();
+  }
+
+  // Ends the rollout and orders the release off every device that took it.
+  void recall(RolloutStatus status, std::string reason) {
+    become(status, std::move(reason));
+    head().recalled = true;
+  }
+
+  void judged(const Judged& event) {
+    if (!running() || !gate_decides()) return;
+    const bool news = head().gate_reason != event.reason || (event.decision == "pass" && !head().gate_passed);
+    head().gate_reason = event.reason;
+    for (const std::string& device : event.silent) {
+      const auto found = rollout_.devices.find(device);
+      if (found != rollout_.devices.end() && found->second.state == Progress::committed && found->second.reason.empty())
+        set(device, Progress::committed, std::string(reason_gate_silence));
+    }
+    if (event.decision == "fail" || event.expired) {
+      log(event.decision, "rollback", event.detail);
+      recall(RolloutStatus::failed, event.reason);
+      return;
+    }
+    if (news) log(event.decision, "judge", event.detail);
+    if (event.decision != "pass") return;
+    head().gate_passed = true;
+    advance();
+  }
+
   void stop_on_failures() {
     if (terminal() || failures() <= rollout_.plan.policy.failures_max) return;
     log("fail", "stop",
@@ -153,8 +201,13 @@ class Turn {
 
   bool phase_ended() const {
     if (!decision_.head.sized || moving() > 0 || count(Progress::committed) == 0) return false;
+    if (gate_decides() && !decision_.head.gate_passed) return false;
     // Devices which never came to fetch the release hold the phase up only for so long.
     if (at_ms_ - decision_.head.phase_started_ms >= rollout_.plan.policy.device_timeout_s * 1000) return true;
+    if (rollout_.gated())
+      return std::none_of(selection_.members.begin(), selection_.members.end(), [&](const Member& member) {
+        return waits(member.device) && takes_part(rollout_, decision_.head, member.device, member.rank);
+      });
     for (const Member& member : selection_.members) {
       if (member.rank > decision_.head.threshold) break;
       if (waits(member.device)) return false;
@@ -305,6 +358,18 @@ Decision decide(const Rollout& rollout, const RolloutEvent& event, const Selecti
             }
             return std::move(turn).finish();
           },
+          [&](const RolledBack& e) {
+            Turn turn(rollout, selection, e.at_ms);
+            if (turn.head().recalled) return std::move(turn).finish();
+            turn.log("fail", "rollback", e.why.empty() ? "rolled back by a person" : e.why, e.by);
+            turn.recall(RolloutStatus::aborted, std::string(reason_operator_rollback));
+            return std::move(turn).finish();
+          },
+          [&](const Judged& e) {
+            Turn turn(rollout, selection, e.at_ms);
+            turn.judged(e);
+            return std::move(turn).finish();
+          },
           [&](const Promoted& e) {
             Turn turn(rollout, selection, e.at_ms);
             if (turn.running()) turn.next_phase("hold", e.by.empty() ? "operator" : e.by, "promoted by a person");
@@ -330,15 +395,32 @@ Rollout step(Rollout rollout, const RolloutEvent& event, const Selection& select
 }
 
 bool in_phase(const Rollout& rollout, std::string_view device) {
-  return rollout.head.sized && rank_of(rollout.plan.salt, device) <= rollout.head.threshold;
+  return rollout.head.sized && takes_part(rollout, rollout.head, device, rank_of(rollout.plan.salt, device));
 }
 
 bool quarantined(const Digest& manifest, const std::vector<const Rollout*>& rollouts) {
   for (const Rollout* rollout : rollouts) {
     if (rollout->plan.manifest_sha256 != manifest) continue;
-    return rollout->head.status == RolloutStatus::failed;  // the newest that names it decides
+    // The newest that names it decides.
+    return rollout->head.status == RolloutStatus::failed || rollout->head.recalled;
   }
   return false;
+}
+
+std::vector<const Rollout*> recalls_for(std::string_view device, const Digest& running_manifest,
+                                        const std::vector<const Rollout*>& rollouts) {
+  std::vector<const Rollout*> recalls;
+  std::vector<Digest> named;  // by a newer rollout
+  for (const Rollout* rollout : rollouts) {
+    const Digest& manifest = rollout->plan.manifest_sha256;
+    if (std::find(named.begin(), named.end(), manifest) != named.end()) continue;
+    named.push_back(manifest);
+    if (!rollout->head.recalled) continue;
+    const Progress progress = rollout->progress_of(device);
+    if (progress == Progress::committed || on_the_way(progress) || running_manifest == manifest)
+      recalls.push_back(rollout);
+  }
+  return recalls;
 }
 
 std::optional<Choice> assignment_for(std::string_view device, const Labels& labels, const Digest& running_manifest,
@@ -350,6 +432,10 @@ std::optional<Choice> assignment_for(std::string_view device, const Labels& labe
     const Progress progress = rollout->progress_of(device);
     if (refused_by_device(progress)) {
       refused.push_back(manifest);
+      continue;
+    }
+    if (rollout->head.recalled) {
+      refused.push_back(manifest);  // nor does an older rollout of the same release
       continue;
     }
     if (progress == Progress::committed) {

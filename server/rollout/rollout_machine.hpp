@@ -50,13 +50,26 @@ struct Promoted {  // a person does not want to wait for the rest of this phase
   std::string by;
   std::int64_t at_ms = 0;
 };
-using RolloutEvent = std::variant<Ticked, Offered, Reported, Paused, Resumed, Aborted, Promoted>;
+struct RolledBack {  // a person orders the release off every device that took it
+  std::string by;
+  std::string why;
+  std::int64_t at_ms = 0;
+};
+struct Judged {                     // the live gate looked at its pairs
+  std::string decision;             // pass | fail | hold
+  std::string reason;               // "gate.…", the first of its reasons
+  bool expired = false;             // a hold beyond the policy's time
+  std::string detail;               // numbers, for people
+  std::vector<std::string> silent;  // canaries that took the release and are heard no more
+  std::int64_t at_ms = 0;
+};
+using RolloutEvent = std::variant<Ticked, Offered, Reported, Paused, Resumed, Aborted, Promoted, RolledBack, Judged>;
 
 struct Verdict {
   std::int64_t at_ms = 0;
   std::size_t phase = 0;
   std::string verdict;   // pass | fail | hold
-  std::string decision;  // start advance soak finish stop pause resume abort promote
+  std::string decision;  // start advance soak finish stop pause resume abort promote judge rollback
   std::string detail;
   std::string by;
   bool operator==(const Verdict&) const = default;
@@ -96,7 +109,12 @@ struct Choice {
 std::optional<Choice> assignment_for(std::string_view device, const Labels& labels, const Digest& running_manifest,
                                      const std::vector<const Rollout*>& rollouts);
 
-// True when a rollout of this release failed and none named it since.
+// The releases of this model that must leave the device: those of recalled rollouts which it took, or runs, and that no
+// newer rollout named again.
+std::vector<const Rollout*> recalls_for(std::string_view device, const Digest& running_manifest,
+                                        const std::vector<const Rollout*>& rollouts);
+
+// True when a rollout of this release failed or was recalled, and none named it since.
 bool quarantined(const Digest& manifest, const std::vector<const Rollout*>& rollouts);
 
 }  // namespace ferry::server

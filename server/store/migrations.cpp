@@ -145,6 +145,39 @@ create table telemetry_devices (
   primary key (device, model, version)
 );
 )sql"},
+    {2, R"sql(
+create table telemetry_recent (
+  device text not null,
+  model text not null,
+  version text not null,
+  started_ms bigint not null,
+  seen_ms bigint not null,
+  filling bytea not null,
+  full_half bytea not null,
+  primary key (device, model, version)
+);
+create table gate_pairs (
+  rollout text not null references rollouts (id),
+  number bigint not null,
+  started_ms bigint not null,
+  canary_heard_ms bigint not null,
+  control_heard_ms bigint not null,
+  evidence text not null,
+  canary_before bytea not null,
+  control_before bytea not null,
+  canary_now bytea not null,
+  control_now bytea not null,
+  primary key (rollout, number)
+);
+create table gate_verdicts (
+  rollout text not null references rollouts (id),
+  number bigint not null,
+  at_ms bigint not null,
+  decision text not null,
+  body text not null,
+  primary key (rollout, number)
+);
+)sql"},
 };
 
 }  // namespace

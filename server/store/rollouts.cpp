@@ -71,6 +71,7 @@ Result<Rollout> RolloutStore::load(const std::string& id) {
   TRY(Json plan, parse_json(rows.front().text(0)));
   TRY(Json head, parse_json(rows.front().text(1)));
   TRY(rollout.plan, rollout_plan_from_json(plan));
+  index_pairs(rollout);
   TRY(rollout.head, rollout_head_from_json(head));
   TRY(auto devices,
       database_.query("select device, state, offered_ms, since_ms, reason from rollout_devices where rollout = $1",

@@ -14,6 +14,7 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from fleet import Fleet  # noqa: E402
 from harness.feeder import Feeder  # noqa: E402
 from harness.processes import StoryError, require, wait_until  # noqa: E402
 from harness.world import EXAMPLE, MODEL, World  # noqa: E402
@@ -277,36 +278,50 @@ def parse_arguments():
     parser.add_argument("--bin", required=True, help="folder of the built programs")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
     parser.add_argument("--folder", help="work here instead of in a temporary folder")
-    parser.add_argument("--last-step", type=int, default=99)
+    parser.add_argument("--last-step", type=int, default=99, help="of the first part; a shorter story has no fleet")
+    parser.add_argument("--no-fleet", action="store_true", help="leave out the twenty devices")
     parser.add_argument("--expect", action="append", default=[], metavar="NAME=JSON",
                         help="override an expectation (a test sees that a wrong one fails)")
     return parser.parse_args()
 
 
+def tell(arguments, folder, worlds):
+    """Plays what was asked for; the worlds it makes are the caller's to end."""
+    expectations = {name: json.loads(value) for name, _, value in (e.partition("=") for e in arguments.expect)}
+    worlds.append(World(folder, arguments.bin))
+    story = Story(worlds[0], expectations)
+    try:
+        story.play(arguments.last_step)
+        if not arguments.no_fleet and arguments.last_step >= len(story.steps()):
+            if not arguments.keep:
+                worlds[0].close()  # two cores: the fleet needs them
+            worlds.append(World(folder / "fleet", arguments.bin))
+            story.chapter("A fleet of twenty")
+            Fleet(worlds[1], story).play()
+        story.summary()
+    finally:
+        if story.feeder:
+            story.feeder.ending.set()
+
+
 def main():
     arguments = parse_arguments()
-    expectations = {name: json.loads(value) for name, _, value in (e.partition("=") for e in arguments.expect)}
     folder = pathlib.Path(arguments.folder or tempfile.mkdtemp(prefix="ferry-demo-"))
-    story, failed, world = None, True, None
+    failed, worlds = True, []
     try:
-        world = World(folder, arguments.bin)
-        story = Story(world, expectations)
-        story.play(arguments.last_step)
-        story.summary()
+        tell(arguments, folder, worlds)
         failed = False
     except StoryError as problem:
         print(f"\nthe story stopped: {problem}\n(logs: {folder})", file=sys.stderr)
     except Exception:  # a bug in the story is a failure too, with its trace
         traceback.print_exc()
-    if arguments.keep and story and world.server.program:
-        print(f"\nleft running in {folder}\n  dashboard  {world.server.run['operator_url']}"
-              f"\n  token      {world.server.data / 'admin.token'}")
-        return 1 if failed else 0
-    if story and story.feeder:
-        story.feeder.ending.set()
-    if world:
-        world.close()
-    if not failed and not arguments.folder:
+    for world in worlds:
+        if arguments.keep and world.server.program:
+            print(f"\nleft running in {world.folder}\n  dashboard  {world.server.run['operator_url']}"
+                  f"\n  token      {world.server.data / 'admin.token'}")
+        else:
+            world.close()
+    if not failed and not arguments.folder and not arguments.keep:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed else 0
 

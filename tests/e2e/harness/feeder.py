@@ -3,6 +3,7 @@
 Clean images and *field* images (examples/fashion-mnist/field.py) in a share the story sets. Standard library only.
 """
 import array
+import functools
 import gzip
 import http.client
 import json
@@ -37,6 +38,13 @@ def read_idx(name):
     return data[4 + 4 * dimensions:]
 
 
+@functools.cache
+def test_samples():
+    """(pixels, label) of the test set, read once however many feeders there are."""
+    pixels, labels = read_idx("t10k-images"), read_idx("t10k-labels")
+    return [(pixels[i * 784:(i + 1) * 784], labels[i]) for i in range(len(labels))]
+
+
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=10)
@@ -61,12 +69,13 @@ class Tally:
 class Feeder(threading.Thread):
     """One client in a thread. A request that gets no right-shaped 200 answer is lost, and its story is kept."""
 
-    def __init__(self, socket_path, model, rate_hz=150.0, field_share=0.1, seed=7):
+    def __init__(self, socket_path, model, rate_hz=150.0, field_share=0.1, seed=7, audit_every=5):
         super().__init__(daemon=True)
         self.socket_path, self.model, self.rate_hz, self.field_share = socket_path, model, rate_hz, field_share
+        self.audit_every = audit_every  # of so many answers one gets its label as feedback
         self.random = random.Random(seed)
-        pixels, labels = read_idx("t10k-images"), read_idx("t10k-labels")
-        self.samples = [(pixels[i * 784:(i + 1) * 784], labels[i]) for i in range(len(labels))]
+        self.samples = test_samples()
+        self.condition = None  # pixels -> pixels, for every image from now on
         self.by_version = {}
         self.sent = self.answered = self.feedback_sent = 0
         self.lost = []
@@ -79,7 +88,9 @@ class Feeder(threading.Thread):
         due = time.monotonic()
         while not self.ending.is_set():
             pixels, label = self.random.choice(self.samples)
-            field = self.random.random() < self.field_share
+            if self.condition:
+                pixels = self.condition(pixels)
+            field = not self.condition and self.random.random() < self.field_share
             self.ask(connection, to_field(pixels) if field else pixels, label, field)
             due = max(due + 1.0 / self.rate_hz, time.monotonic() - 0.2)
             self.ending.wait(max(0.0, due - time.monotonic()))
@@ -102,7 +113,7 @@ class Feeder(threading.Thread):
             tally.right += answer_label == label
             tally.field_sent += field
             tally.field_right += field and answer_label == label
-        if self.answered % 5 == 0:
+        if self.answered % self.audit_every == 0:
             self.feed_back(connection, prediction, label)
 
     def infer(self, connection, pixels):

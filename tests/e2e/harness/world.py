@@ -29,7 +29,7 @@ class Server:
     def init(self):
         run([self.world.bin / "ferryd", "init", "--data", self.data, "--name", "localhost,127.0.0.1"])
 
-    def start(self, bytes_per_second=0):
+    def start(self, bytes_per_second=0, telemetry_interval_s=None):
         run_file = self.data / "run" / "server.json"
         run_file.unlink(missing_ok=True)
         argv = [self.world.bin / "ferryd", "serve", "--data", self.data, "--poll-interval", "1",
@@ -37,6 +37,8 @@ class Server:
                 "--operator-listen", f"127.0.0.1:{self.ports.get('operator', 0)}",
                 "--download-bytes-per-second", bytes_per_second, "--ui-dir", ROOT / "web" / "dist",
                 "--log-format", "text"]
+        if telemetry_interval_s:
+            argv += ["--telemetry-interval", telemetry_interval_s]
         self.program = Program("ferryd", argv, self.world.folder / "ferryd.log").start()
         self.run = wait_until("ferryd writes run/server.json",
                               lambda: self.program.check_alive() and read_json(run_file))
