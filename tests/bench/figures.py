@@ -30,11 +30,12 @@ def program_json(arguments, limit_s):
     return json.loads(out)
 
 
-def readings(pid, family=()):
-    """A process's memory several times over: it polls its server meanwhile."""
+def readings(pid, family=(), before_each=lambda: None):
+    """A process's memory several times over. Devices poll meanwhile; `before_each` makes it work."""
     pause, taken = threading.Event(), []
     for _ in range(READINGS):
         pause.wait(0.3)
+        before_each()
         taken.append({**machine.memory_kib(pid), "alone": machine.memory_alone_kib(pid, family)})
     return {kind: spread([one[kind] / 1024 for one in taken]) for kind in taken[0]}
 
@@ -57,8 +58,8 @@ def local_api(world, device, quick):
                   "added <= 150 us", measured["added_us"]["median"] <= 150, measured)
 
 
-def telemetry_upload(world, device, quick):
-    """Bytes of one window's upload; asks the agent 1,000 times in all, which the next figure counts on."""
+def ask(world, device, windows, per_window):
+    """Real images through the agent's socket; what their windows would be as uploads comes back."""
     folder, slot = active_slot(device)
     status, identity = device.status(), read_json(device.data / "identity" / "device.json")
     worker = machine.children_of(device.program.pid)[0]
@@ -68,10 +69,16 @@ def telemetry_upload(world, device, quick):
         "worker_memory_bytes": machine.memory_kib(worker)["rss"] * 1024,
         "release": {"model": MODEL, "version": slot["version"], "manifest_sha256": slot["manifest_sha256"],
                     "slot": folder.name, "rollout": slot["rollout"], "arm": slot["arm"]}}))
-    measured = program_json([world.bin / "bench_upload_size", "--socket", device.data / "run" / "infer.sock",
-                             "--release", origin, "--reference", folder / "reference.json",
-                             "--images", dataset_file("t10k-images"), "--labels", dataset_file("t10k-labels"),
-                             "--windows", 5, "--per-window", 200], 120)
+    return program_json([world.bin / "bench_upload_size", "--socket", device.data / "run" / "infer.sock",
+                         "--release", origin, "--reference", folder / "reference.json",
+                         "--images", dataset_file("t10k-images"), "--labels", dataset_file("t10k-labels"),
+                         "--windows", windows, "--per-window", per_window], 120)
+
+
+def telemetry_upload(world, device, quick):
+    """Bytes of one window's upload; asks the agent 1,000 times in all, which the next figure counts on."""
+    slot = active_slot(device)[1]
+    measured = ask(world, device, windows=5, per_window=200)
     require(measured["inferences"] == 1000, f"expected 1,000 inferences, {measured['inferences']} were made")
     return [upload_figure(name, measured[kind], slot)
             for name, kind in (("telemetry upload, 10 classes", "plain"), ("the same with labels", "labelled"))]
@@ -89,7 +96,7 @@ def supervisor_memory(world, device, quick):
     answered = sum(int(m["inference_count"]) for m in stats(device)["model_stats"])
     require(answered >= 1000, f"the agent has answered {answered} inferences, expected at least 1,000")
     workers = machine.children_of(device.program.pid)
-    ours = readings(device.program.pid, workers)
+    ours = readings(device.program.pid, workers, lambda: ask(world, device, windows=1, per_window=100))
     rauc = Rauc(world.folder / "rauc", world.server.data / "ca" / "ca.pem")
     try:
         rauc.start()
