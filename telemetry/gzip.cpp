@@ -43,7 +43,8 @@ Result<std::string> gunzip(std::string_view bytes, std::size_t bytes_max) {
   const bool trailing = stream.avail_in > 0;
   inflateEnd(&stream);
   if (out.size() > bytes_max) {
-    return Error{Errc::bad_input, "gzip: more than " + std::to_string(bytes_max) + " bytes once inflated"};
+    return Error{Errc::bad_input, "gzip: more than " + std::to_string(bytes_max) + " bytes once inflated",
+                 "body_too_large"};
   }
   if (state != Z_STREAM_END || trailing) return Error{Errc::bad_input, "gzip: malformed or truncated body"};
   return out;

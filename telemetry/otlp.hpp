@@ -20,7 +20,8 @@ std::string encode_otlp(const WindowReport& report);
 Result<WindowReport> decode_otlp(std::string_view bytes);
 
 std::string gzip(std::string_view bytes);
-// bad_input when malformed, truncated or longer than `bytes_max` once inflated (never allocates more than that).
+// bad_input when malformed, truncated or longer than `bytes_max` once inflated (reason body_too_large; never allocates
+// more than that).
 Result<std::string> gunzip(std::string_view bytes, std::size_t bytes_max = upload_bytes_max);
 
 }  // namespace ferry::telemetry

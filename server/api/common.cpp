@@ -11,6 +11,7 @@ namespace {
 
 int status_of(const Error& error) {
   if (error.reason == "precondition_failed") return 412;
+  if (error.reason == "body_too_large") return 413;
   switch (error.code) {
     case Errc::expired:
     case Errc::gate_hold:
