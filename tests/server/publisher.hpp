@@ -73,7 +73,6 @@ class Publisher {
     std::string release_key = "release";
     bool no_attestation = false;
     bool pin_other = false;  // the target pins other attestations than are sent
-    bool pin_none = false;
     bool draft = false;
     std::int64_t counter_custom = 0;  // in the target's custom instead of the manifest's
     std::string manifest_model = model;
@@ -95,7 +94,7 @@ class Publisher {
     entry.version = version;
     entry.manifest = bytes;
     entry.counter = wrong.counter_custom != 0 ? wrong.counter_custom : counter;
-    if (!wrong.pin_none) entry.attestations = {wrong.pin_other ? "other bytes" : built.request.attestations};
+    entry.attestations = {wrong.pin_other || wrong.no_attestation ? "other bytes" : built.request.attestations};
     built.request.role_metadata = *ota::add_release(role, entry, one(test_key(wrong.release_key)), now);
     built.request.manifest = bytes + wrong.changed_manifest;
     return built;

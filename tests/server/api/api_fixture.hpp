@@ -32,9 +32,9 @@ struct Answer {
 
 class Server {
  public:
-  // `ui`: a folder with a dashboard, or empty.
-  explicit Server(Path ui = {})
-      : ui_(std::move(ui)),
+  // `start`: for tests that speak real TLS, whose peers know only the real time.
+  explicit Server(Instant start = SimClock().now())
+      : clock(start),
         null_(::open("/dev/null", O_WRONLY | O_CLOEXEC)),
         log(clock, null_.get(), LogFormat::json, LogLevel::error) {
     need(init_server(dir / "data", {"localhost"}, clock, random));
@@ -48,7 +48,6 @@ class Server {
 
   void open() {
     Config config = need(load_config(dir / "data"));
-    config.ui_dir = ui_;
     config.download_bytes_per_second = download_bytes_per_second;
     app = need(App::open(config, clock, random, log));
     app->services().device_url = "https://localhost:8443";
@@ -154,7 +153,7 @@ class Server {
   }
   Answer enrol_with(const Json& token, const PrivateKey& key) {
     const std::string credential = token["id"].get<std::string>() + ":" + token["secret"].get<std::string>();
-    return device_ask("POST", "/.well-known/est/simpleenroll", nullptr, to_base64(*make_csr(key, "")),
+    return device_ask("POST", "/.well-known/est/simpleenroll", nullptr, to_base64(*make_csr(key, "device")),
                       {{"authorization", "Basic " + to_base64(credential)}});
   }
   static Certificate certificate_of(const Answer& answer) {
@@ -232,7 +231,6 @@ class Server {
     return {route.quick ? route.quick(request) : route.blocking(request)};
   }
 
-  Path ui_;
   FileDescriptor null_;
 
  public:

@@ -117,7 +117,7 @@ TEST_CASE("enrolment says why it refuses: invalid, used, expired, malformed") {
   Json wrong = token;
   wrong["secret"] = "wrong";
   refused(server.enrol_with(wrong, test_key("device")), "token_invalid");
-  const std::string csr = to_base64(*make_csr(test_key("device"), ""));
+  const std::string csr = to_base64(*make_csr(test_key("device"), "device"));
   refused(server.device_ask("POST", "/.well-known/est/simpleenroll", nullptr, csr), "token_invalid");
   for (const char* header : {"Basic", "Basic !!!", "Bearer x", "Basic bm9jb2xvbg=="})
     refused(server.device_ask("POST", "/.well-known/est/simpleenroll", nullptr, csr, {{"authorization", header}}),
@@ -141,7 +141,7 @@ TEST_CASE("a certificate is renewed over mutual TLS, with the same key or anothe
   server.publish_trust();
   const auto device = server.enrol();
   server.clock.advance(std::chrono::hours{24 * 60});
-  const std::string csr = to_base64(*make_csr(test_key("device-2"), ""));
+  const std::string csr = to_base64(*make_csr(test_key("device-2"), "device"));
   const Answer renewed = server.device_ask("POST", "/.well-known/est/simplereenroll", device.peer, csr);
   REQUIRE(renewed.status() == 200);
   const Certificate certificate = Server::certificate_of(renewed);

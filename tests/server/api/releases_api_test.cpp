@@ -134,7 +134,7 @@ TEST_CASE("a release that must not go out is refused with the status, code and r
   CHECK(failed.status() == 422);
   CHECK(failed.code() == "gate_failed");
   CHECK(failed.reason() == "trust.attestation_failed");
-  const Answer missing = post({.no_attestation = true, .pin_none = true});
+  const Answer missing = post({.no_attestation = true});
   CHECK(missing.status() == 422);
   CHECK(missing.code() == "gate_failed");
   CHECK(missing.reason() == "trust.attestation_missing");

@@ -144,7 +144,10 @@ TEST_CASE("asking again and again keeps the newest certificates valid, over a re
   const Secret token = world.token();
   const PrivateKey key = World::key();
   std::vector<Certificate> certificates;
-  for (int i = 0; i < 8; ++i) certificates.push_back(need(world.enrol(token, key)));
+  for (int i = 0; i < 8; ++i) {
+    certificates.push_back(need(world.enrol(token, key)));
+    world.clock.advance(1ms);
+  }
   for (int restarts = 0; restarts < 2; ++restarts) {
     CHECK(world.fleet->find_by_fingerprint(certificates.back().fingerprint.hex()));
     CHECK_FALSE(world.fleet->find_by_fingerprint(certificates.front().fingerprint.hex()));
@@ -199,15 +202,15 @@ TEST_CASE("a certificate is renewed for the same key or a new one, and the old o
   const PrivateKey key = World::key(), next = World::key();
   const Certificate first = need(world.enrol(world.token(), key));
   world.clock.advance(std::chrono::hours{60 * 24});
-  const Certificate second = need(world.enrolment->renew(first.common_name, *make_csr(key, "")));
-  const Certificate third = need(world.enrolment->renew(first.common_name, *make_csr(next, "")));
+  const Certificate second = need(world.enrolment->renew(first.common_name, *make_csr(key, "device")));
+  const Certificate third = need(world.enrolment->renew(first.common_name, *make_csr(next, "device")));
   CHECK(second.common_name == first.common_name);
   CHECK(second.not_after > first.not_after);
   CHECK(third.key_digest == sha256(next.public_key().spki_der()));
   for (const Certificate& certificate : {first, second, third})
     CHECK(world.fleet->find_by_fingerprint(certificate.fingerprint.hex()));
   CHECK(world.timeline(first.common_name).front().kind == "renewed");
-  check_refused(world.enrolment->renew("dev-unknown", *make_csr(key, "")), "device_revoked");
+  check_refused(world.enrolment->renew("dev-unknown", *make_csr(key, "device")), "device_revoked");
   CHECK(world.enrolment->renew(first.common_name, "nonsense").error().code == Errc::bad_input);
 }
 
@@ -222,7 +225,7 @@ TEST_CASE("a revoked device stays out: no renewal, no way back by its token, ove
   CHECK(world.fleet->membership() > membership);
   for (int restarts = 0; restarts < 2; ++restarts) {
     CHECK(world.fleet->find(device)->revoked);
-    check_refused(world.enrolment->renew(device, *make_csr(key, "")), "device_revoked");
+    check_refused(world.enrolment->renew(device, *make_csr(key, "device")), "device_revoked");
     check_refused(world.enrol(token, key), "device_revoked");
     world.reconnect();
   }

@@ -273,7 +273,7 @@ TEST_CASE("what must not be published is refused with the reason, and nothing of
     return built;
   };
   refused(build({.gate_result = "FAILED"}), Errc::gate_failed, "trust.attestation_failed", "");
-  refused(build({.no_attestation = true, .pin_none = true}), Errc::gate_failed, "trust.attestation_missing", "empty");
+  refused(build({.no_attestation = true}), Errc::gate_failed, "trust.attestation_missing", "empty");
   refused(build({.gate_key = "release"}), Errc::gate_failed, "trust.attestation_missing", "");  // CI attests itself
   refused(build({.gate_key = "stranger"}), Errc::gate_failed, "trust.attestation_missing", "");
   refused(build({.gate_finished = world.clock.now() - std::chrono::hours{24 * 400}}), Errc::expired,
