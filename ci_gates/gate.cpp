@@ -58,7 +58,11 @@ Result<VariantRun> run_variant(const GateInput& input, const ota::Manifest& mani
   if (!seen) {
     // What the model did is a verdict; what this machine lacks is an error.
     if (seen.error().reason.empty() && seen.error().code != Errc::bad_input) return std::move(seen).error();
-    run.lines.push_back(check_not_run(seen.error(), scope));
+    Error error = std::move(seen).error();
+    if (error.reason == "trial.memory")
+      error = std::move(error).within("out of memory, budget.memory_mib is " +
+                                      std::to_string(variant.budget.memory_mib_or_default()));
+    run.lines.push_back(check_not_run(error, scope));
     return run;
   }
   run.lines = check_variant(*seen, input.policy, variant.budget, scope);

@@ -22,7 +22,7 @@ const char* fix_for(Errc code) {
     case Errc::unavailable:
       return "the server is busy: try again";
     case Errc::gate_failed:
-      return "read the gate report; a release that failed its gate cannot go out";
+      return "read the gate report (ferry gate show); only a release that passed its gate goes out";
     case Errc::gate_hold:
       return "give the gate more samples, or a quieter machine";
     case Errc::conflict:
@@ -45,6 +45,39 @@ void print_error(Session& session, const Error& error) {
   session.err() << "error: " << without_controls(error.context) << '\n';
   if (!error.reason.empty()) session.err() << "reason: " << without_controls(error.reason) << '\n';
   if (const char* fix = fix_for(error.code)) session.err() << "fix: " << fix << '\n';
+}
+
+// CLI11 says only that a sub-command is missing when there is one that it does not know.
+std::string unknown_command(CLI::App& app, int argc, const char* const* argv) {
+  CLI::App* at = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word.starts_with('-')) {
+      const CLI::Option* option = app.get_option_no_throw(word);
+      if (option && option->get_items_expected_max() > 0) ++i;  // its value
+      continue;
+    }
+    const auto commands = at->get_subcommands([](CLI::App*) { return true; });
+    if (commands.empty()) return {};
+    const auto found =
+        std::find_if(commands.begin(), commands.end(), [&](const CLI::App* one) { return one->get_name() == word; });
+    if (found != commands.end()) {
+      at = *found;
+      continue;
+    }
+    std::string names;
+    for (const CLI::App* one : commands) names += (names.empty() ? "" : ", ") + one->get_name();
+    return "unknown command '" + without_controls(word) + "': expected one of " + names;
+  }
+  return {};
+}
+
+int usage_error(CLI::App& app, const CLI::ParseError& problem, int argc, const char* const* argv, std::ostream& out,
+                std::ostream& err) {
+  const std::string unknown = problem.get_exit_code() == 0 ? "" : unknown_command(app, argc, argv);
+  if (unknown.empty()) return app.exit(problem, out, err) == 0 ? exit_ok : exit_usage;
+  err << "error: " << unknown << "\nRun with --help for more information.\n";
+  return exit_usage;
 }
 
 }  // namespace
@@ -84,7 +117,7 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err,
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
-    return app.exit(problem, out, err) == 0 ? exit_ok : exit_usage;
+    return usage_error(app, problem, argc, argv, out, err);
   }
   try {
     auto code = registry.chosen(session);

@@ -145,6 +145,7 @@ TEST_CASE("a release that needs more memory on its data than its budget fails: 1
   REQUIRE(outcome);
   CHECK(outcome->verdict == Verdict::fail);
   CHECK(contains(outcome->measurements.at(0).detail, "trial.memory"));
+  CHECK(contains(outcome->measurements.at(0).detail, "budget.memory_mib is 512"));
 }
 
 TEST_CASE("against a deployed release accuracy and latency are compared, and the report names it") {

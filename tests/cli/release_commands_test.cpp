@@ -13,16 +13,20 @@ namespace {
 
 std::string role_v1() { return read_text(Workshop::shared().keys() / "metadata" / "fashion-mnist.json"); }
 
-struct Publishing {
+// Gated before the server has its thread: the gate forks.
+struct Gated {
   TempDir folder;
+  Gated(const std::string& version, bool hold) { Workshop::shared().gated(version, bundle(), hold); }
+  Path bundle() const { return folder / "b"; }
+};
+
+struct Publishing : Gated {
   ApiServer server;
-  explicit Publishing(const std::string& version, bool hold = false) {
-    Workshop::shared().gated(version, bundle(), hold);
+  explicit Publishing(const std::string& version, bool hold = false) : Gated(version, hold) {
     server.on("GET /metadata/fashion-mnist.json", 200, role_v1());
     server.on("POST /releases", 201, Json{{"model", "fashion-mnist"}, {"version", version}});
     for (const ota::BlobRef& blob : manifest().blobs()) server.on("PUT " + path_of(blob), 201);
   }
-  Path bundle() const { return folder / "b"; }
   std::string manifest_bytes() const { return read_text(bundle() / "manifest.json"); }
   ota::Manifest manifest() const { return *ota::parse_manifest(manifest_bytes()); }
   static std::string path_of(const ota::BlobRef& blob) { return "/blobs/sha256/" + blob.sha256.hex(); }

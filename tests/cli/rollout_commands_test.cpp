@@ -1,4 +1,5 @@
 // `ferry rollout`: what is asked for, how a wait ends, and that nobody steers a state they have not seen.
+#include "telemetry/judge_record.hpp"
 #include "tests/cli/api_server.hpp"
 #include "tests/cli/workshop.hpp"
 
@@ -131,7 +132,7 @@ TEST_CASE("a server that stays away until the timeout is exit 11, not a rollout 
 }
 
 TEST_CASE("each action sends the revision it has seen, and the reason given") {
-  for (const char* action : {"pause", "resume", "promote", "abort"}) {
+  for (const char* action : {"pause", "resume", "promote", "abort", "rollback"}) {
     ApiServer server;
     server.on("GET /rollouts/ro-7", 200, rollout("running", 41));
     server.on("POST /rollouts/ro-7:" + std::string(action), 200, rollout("running", 42));
@@ -175,4 +176,25 @@ TEST_CASE("list and show print tables with phases, failures and the log, or the 
   }
   CHECK(server.ferry({"rollout", "show", "ro-7", "-o", "json"}).json() == rollout("failed"));
   CHECK(server.ferry({"rollout", "show", "ro-0"}).code == 3);
+}
+
+TEST_CASE("explain computes the live gate's verdict again: the record's own passes, another is exit 10") {
+  telemetry::VerdictRecord record;
+  record.verdict = telemetry::recompute(record);
+  ApiServer server;
+  server.on("GET /rollouts/ro-7/verdict", 200, telemetry::print_verdict(record));
+  const Ran honest = server.ferry({"rollout", "explain", "ro-7"});
+  INFO(honest.out << honest.err);
+  CHECK(honest.code == 0);
+  for (const std::string& sentence : telemetry::explain(record)) CHECK(contains(honest.out, sentence));
+  CHECK(contains(honest.out, "recomputed: the same verdict"));
+  CHECK(server.ferry({"rollout", "explain", "ro-7", "-o", "json"}).json() ==
+        Json::parse(telemetry::print_verdict(record)));
+
+  record.verdict.decision = telemetry::Decision::pass;
+  server.on("GET /rollouts/ro-8/verdict", 200, telemetry::print_verdict(record));
+  const Ran forged = server.ferry({"rollout", "explain", "ro-8"});
+  CHECK(forged.code == 10);
+  CHECK(contains(forged.out, "ANOTHER verdict"));
+  CHECK(server.ferry({"rollout", "explain", "ro-9"}).code == 3);
 }

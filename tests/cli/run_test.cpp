@@ -22,6 +22,17 @@ TEST_CASE("without a command, with a wrong one or a wrong flag: exit 2, and wher
   }
 }
 
+TEST_CASE("a command that does not exist is named, with those that do") {
+  const Environment none;
+  const Ran noun = test::ferry({"--server", "device", "relase", "list"});
+  CHECK(contains(noun.err,
+                 "unknown command 'relase': expected one of key, bundle, gate, release, rollout, device, token"));
+  const Ran verb = test::ferry({"bundle", "-q", "pakc", "-f", "bundle.toml"});
+  CHECK(verb.code == 2);
+  CHECK(contains(verb.err, "unknown command 'pakc': expected one of pack, inspect, verify"));
+  CHECK(contains(test::ferry({"bundle"}).err, "subcommand is required"));
+}
+
 TEST_CASE("help and version are answers: exit 0, on stdout, also for each command") {
   const Environment none;
   CHECK(test::ferry({"--version"}).out == "ferry 0.1.0\n");
