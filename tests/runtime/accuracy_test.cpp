@@ -14,6 +14,8 @@ namespace {
 const Path models = Path(FERRY_SOURCE_DIR) / "examples/fashion-mnist/models";
 const Path data_set = "/usr/share/datasets/fashion-mnist";  // Debian package dataset-fashion-mnist
 constexpr std::size_t pixels = 28 * 28;
+// Of 10,000: images between two classes that another processor's instructions, and so rounding, may tip over.
+constexpr std::int64_t on_the_edge_max = 10;
 
 // An IDX file without its header (16 bytes for images, 8 for labels).
 std::string idx(const Path& path, std::size_t header_bytes) {
@@ -57,7 +59,7 @@ TEST_CASE("the accuracy written beside the example models is what Ferry's runtim
         right += arg_max(to_numbers(DataType::fp32, outputs->at(0).bytes)) == labels[at] ? 1 : 0;
       }
       INFO(version << " " << variant);
-      CHECK(right == expected["clean"].get<std::int64_t>());
+      CHECK(std::abs(right - expected["clean"].get<std::int64_t>()) <= on_the_edge_max);
     }
   }
 }
