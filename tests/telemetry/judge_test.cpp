@@ -222,11 +222,38 @@ TEST_CASE("one silent canary keeps its pair out; the other pairs may suffice, or
 TEST_CASE("accuracy that is guarded needs labels on enough pairs") {
   std::vector<Shown> unlabelled = same(20, alike);
   for (Shown& shown : unlabelled) shown.labels = false;
-  GateEvidence evidence = evidence_of(unlabelled);
-  CHECK(judge(evidence).decision == Decision::pass);
+  GateEvidence evidence = evidence_of(unlabelled, 300);
+  CHECK(judge(evidence).reasons == std::vector<GateReason>{GateReason::certified});
   evidence.policy.accuracy_guarded = true;
   CHECK(judge(evidence).decision == Decision::hold);
   CHECK(judge(evidence).pairs.complete == 0);
+}
+
+TEST_CASE("a silent canary weighs against a certificate exactly as one that did worse") {
+  std::vector<Shown> one_worse = same(10, alike);
+  one_worse[4] = {.p50 = 100'000, .p99 = 100'000, .errors = 20'000, .accuracy = 30'000};
+  GateEvidence one_silent = evidence_of(same(10, alike));
+  silence(one_silent.pairs[4]);
+  CHECK(judge(one_silent).certificates == judge(evidence_of(one_worse)).certificates);
+}
+
+TEST_CASE("the share of silent canaries is of those that have started") {
+  GateEvidence evidence = evidence_of(same(20, alike), 300);
+  for (std::size_t i = 5; i < 20; ++i) evidence.pairs[i].started = false;
+  silence(evidence.pairs[0]);
+  CHECK_FALSE(has(judge(evidence), GateReason::silent_canaries));  // one of five
+  silence(evidence.pairs[1]);
+  CHECK(has(judge(evidence), GateReason::silent_canaries));  // two of five
+}
+
+TEST_CASE("a certificate needs complete pairs: values frozen before a control fell silent are not enough") {
+  GateEvidence evidence = evidence_of(same(10, alike), 300);
+  REQUIRE(judge(evidence).finding == Finding::safe);
+  for (std::size_t i = 4; i < 10; ++i) evidence.pairs[i].control_silent = true;
+  CHECK(judge(evidence).pairs.complete == 4);
+  CHECK(judge(evidence).decision == Decision::hold);
+  evidence.pairs[4].control_silent = false;
+  CHECK(judge(evidence).decision == Decision::pass);
 }
 
 TEST_CASE("more harm is never less evidence, whichever number of whichever pair grows") {
