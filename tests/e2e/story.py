@@ -16,8 +16,8 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from fleet import Fleet  # noqa: E402
 from harness.feeder import Feeder  # noqa: E402
-from harness.processes import StoryError, require, wait_until  # noqa: E402
-from harness.world import EXAMPLE, MODEL, World  # noqa: E402
+from harness.processes import StoryError, require, run, wait_until  # noqa: E402
+from harness.world import EXAMPLE, MODEL, ROOT, World  # noqa: E402
 
 EXIT_GATE_FAILED = 6
 # Bytes per second that hold a download open long enough to kill the agent in the middle of it.
@@ -27,7 +27,7 @@ POLICY = EXAMPLE / "rollout.toml"
 
 class Story:
     def __init__(self, world, expectations):
-        self.world, self.expect = world, expectations
+        self.world, self.expect, self.screenshot = world, expectations, None
         self.rows, self.feeder, self.rollouts = [], None, {}
         self.started = self.step_started = time.monotonic()
 
@@ -249,6 +249,11 @@ class Story:
         overview = api.get("/overview")
         require(overview and overview["devices"]["total"] == 1, f"overview: {overview}")
         self.done("7", "fleet, device, release, rollout and telemetry are served to the dashboard")
+        out, _ = run([ROOT / "scripts" / "node-env", "node", ROOT / "tests" / "browser" / "dashboard.mjs", "--folder",
+                      self.world.folder, *(["--screenshot", self.screenshot] if self.screenshot else [])])
+        passed = next((line.split()[-1] for line in out.splitlines() if line.startswith("# pass")), "0")
+        require(int(passed) > 0, f"the browser test passed nothing:\n{out[-2000:]}")
+        self.done("7", f"a person sees them in a browser: {passed} checks in Chromium, each page against the API, live")
 
     def steps(self):
         return [("1  Trust, server, one device", self.step_1_trust_and_enrolment),
@@ -278,8 +283,9 @@ def parse_arguments():
     parser.add_argument("--bin", required=True, help="folder of the built programs")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
     parser.add_argument("--folder", help="work here instead of in a temporary folder")
-    parser.add_argument("--last-step", type=int, default=99, help="of the first part; a shorter story has no fleet")
-    parser.add_argument("--no-fleet", action="store_true", help="leave out the twenty devices")
+    parser.add_argument("--last-step", type=int, default=99, help="of the first part")
+    parser.add_argument("--screenshot", metavar="PNG", help="a picture of the dashboard, made by the browser test")
+    parser.add_argument("--fleet", action="store_true", help="go on with twenty devices: canaries, controls, a live gate")
     parser.add_argument("--expect", action="append", default=[], metavar="NAME=JSON",
                         help="override an expectation (a test sees that a wrong one fails)")
     return parser.parse_args()
@@ -290,9 +296,10 @@ def tell(arguments, folder, worlds):
     expectations = {name: json.loads(value) for name, _, value in (e.partition("=") for e in arguments.expect)}
     worlds.append(World(folder, arguments.bin))
     story = Story(worlds[0], expectations)
+    story.screenshot = arguments.screenshot
     try:
         story.play(arguments.last_step)
-        if not arguments.no_fleet and arguments.last_step >= len(story.steps()):
+        if arguments.fleet:
             if not arguments.keep:
                 worlds[0].close()  # two cores: the fleet needs them
             worlds.append(World(folder / "fleet", arguments.bin))
