@@ -9,7 +9,7 @@ import threading
 import time
 
 from harness.feeder import EXAMPLE, Feeder
-from harness.processes import StoryError, require, wait_until
+from harness.processes import StoryError, require, run, wait_until
 from harness.world import MODEL
 
 sys.path.insert(0, str(EXAMPLE))
@@ -211,11 +211,36 @@ class Fleet:
         require(api.request("POST", f"{path}:resume", {})[0] == 200, "the paused rollout does not resume")
         self.tell.done("12", "two operators acted at once: one won, the other was told that the rollout had changed")
 
+    def a_dishonest_server(self):
+        """Genuine online keys, device CA and one release key in wrong hands, but no gate key: devices decide alone."""
+        world = self.world
+        bundle = world.folder / "bundles" / "1.2.0"
+        world.ferry("bundle", "pack", "-f", EXAMPLE / "bundle.toml", "--version", "1.2.0", "--counter", 6, "-d", bundle)
+        world.ferry("gate", "run", bundle, "--policy", EXAMPLE / "gate.toml", "--key", world.keys / "gate.pem", expect=6)
+        alive = {device.id for device in world.devices if device.program.alive()}
+        before = self.running()
+        for way, reason in (("missing", "trust.attestation_missing"), ("failed", "trust.attestation_failed"),
+                            ("forged", "trust.attestation_invalid")):
+            world.server.program.stop()
+            out, _ = run([world.bin / "dishonest-server", world.server.data, bundle,
+                          world.keys / f"release-{MODEL}.pem", way])
+            self.rollouts["1.2.0"] = out.strip()
+            world.server.start(telemetry_interval_s=2)
+            refused = wait_until(f"every device refuses 1.2.0 with its attestation {way}", lambda: (
+                lambda states: states if alive <= {d for d, s in states.items() if s["state"] == "refused"} else None)(
+                    self.states("1.2.0")), 60)
+            reasons = {refused[device]["reason"] for device in alive}
+            require(reasons == {reason}, f"attestation {way}: devices refused for {reasons}, expected {reason}")
+            self.tell.say(f"attestation {way}: {len(alive)} devices refused it: {reason}")
+        require(self.running() == before, "a device runs something else than before the attack")
+        self.tell.done("13", "a stolen server offered 1.2.0 in properly signed metadata three ways: refused on every device")
+
     def play(self):
         self.gather()
         self.a_better_release_goes_out_in_phases()
         self.a_release_comes_back("10", "1.5.0", 3, "latency", "was slow at dusk")
         self.a_release_comes_back("11", "1.6.0", 4, "accuracy", "was wrong at dusk")
         self.a_canary_goes_silent()
+        self.a_dishonest_server()
         for feeder in self.feeders:
             feeder.ending.set()
