@@ -40,7 +40,7 @@ std::string text_of(const Json& value, int depth = 0) {
     for (const auto& [key, inner] : value.items()) {
       if (!inner.is_number() || inner != 0) parts.push_back(key + "=" + text_of(inner, depth + 1));
     }
-    return joined(parts, " ");
+    return parts.empty() && !value.empty() ? "all 0" : joined(parts, " ");
   }
   if (!value.is_array()) return dump_json(value);
   for (const Json& inner : value) parts.push_back(text_of(inner, depth + 1));

@@ -101,17 +101,11 @@ Result<int> show(Session& session, const std::string& text) {
     session.out() << dump_json(release) << '\n';
     return exit_ok;
   }
-  print_fields(session.out(), release,
-               {{"model", "model"},
-                {"version", "version"},
-                {"counter", "counter"},
-                {"state", "state"},
-                {"manifest", "manifest_sha256"},
-                {"published", "published_ms"},
-                {"devices", "devices"},
-                {"gate", "gate.result"},
-                {"verified", "gate.verified"},
-                {"gate error", "gate.error"}});
+  std::vector<Column> fields{{"model", "model"},     {"version", "version"},          {"counter", "counter"},
+                             {"state", "state"},     {"manifest", "manifest_sha256"}, {"published", "published_ms"},
+                             {"devices", "devices"}, {"gate", "gate.result"},         {"verified", "gate.verified"}};
+  if (cell(release, "gate.error") != "-") fields.push_back({"refused", "gate.error"});  // today, by today's policy
+  print_fields(session.out(), release, fields);
   print_section(session.out(), "variants", release, "variants",
                 {{"VARIANT", "name"}, {"PRECISION", "precision"}, {"BYTES", "file_length"}, {"DEVICES", "devices"}});
   if (const auto gate = object_at(release, "gate")) {

@@ -9,7 +9,7 @@ using namespace ferry::cli;
 TEST_CASE("a cell shows any value in one line, for a person") {
   const Json object = Json::parse(R"({
     "text": "x", "empty": "", "none": null, "yes": true, "no": false, "number": 3, "share": 0.5,
-    "labels": {"kind": "camera", "site": "oslo"}, "counts": {"committed": 2, "failed": 0, "waiting": 1},
+    "labels": {"kind": "camera", "site": "oslo"}, "counts": {"committed": 2, "failed": 0, "waiting": 1}, "zeros": {"a": 0, "b": 0}, "unlabelled": {},
     "list": ["dev-1", "dev-2"], "nothing": [], "nested": {"inner": {"deep": "y"}}, "at_ms": 1764054765000,
     "never_ms": 0, "odd_ms": "soon", "far_ms": 9223372036854775807, "before_ms": -1})");
   const std::pair<const char*, const char*> expected[] = {{"text", "x"},
@@ -24,6 +24,8 @@ TEST_CASE("a cell shows any value in one line, for a person") {
                                                           {"counts", "committed=2 waiting=1"},
                                                           {"list", "dev-1, dev-2"},
                                                           {"nothing", "-"},
+                                                          {"zeros", "all 0"},
+                                                          {"unlabelled", "-"},
                                                           {"nested.inner.deep", "y"},
                                                           {"text.inner", "-"},
                                                           {"at_ms", "2025-11-25T07:12:45Z"},

@@ -207,7 +207,13 @@ TEST_CASE("list and show print the API's own JSON, or tables with the gate's rep
   const Ran show = server.ferry({"release", "show", "fashion-mnist@1.1.0"});
   for (const char* part : {"current", "running=12 total=40", "PASSED", "68974", "9222 of 10000 right", "ro-1"})
     CHECK(contains(show.out, part));
+  CHECK(!contains(show.out, "refused"));
   CHECK(server.ferry({"release", "show", "fashion-mnist@1.1.0", "-o", "json"}).json() == release);
+  Json aged = release;
+  aged["gate"]["verified"] = false;
+  aged["gate"]["error"] = "attestations: older than 365 days";
+  server.on("GET /releases/fashion-mnist/1.0.0", 200, aged);
+  CHECK(contains(server.ferry({"release", "show", "fashion-mnist@1.0.0"}).out, "refused    attestations: older than"));
   const Ran unknown = server.ferry({"release", "show", "fashion-mnist@9.9.9"});
   CHECK(unknown.code == 3);
 }

@@ -88,8 +88,8 @@ class Workshop {
     gate = replaced(gate, "limit = 10000", "limit = 1000");
     gate = replaced(gate, "p99_us_max = 50000", "p99_us_max = 0");
     gate = replaced(gate, "peak_mib_max = 512", "peak_mib_max = 0");
-    write_text(policy(), replaced(gate, "samples = 1000", "samples = 700"));
-    write_text(holding_policy(), replaced(gate, "samples = 1000", "samples = 100"));
+    write_text(policy(), replaced(gate, "samples = 4000", "samples = 700"));
+    write_text(holding_policy(), replaced(gate, "samples = 4000", "samples = 100"));
   }
   static void expect(int code, const Ran& ran) {
     if (ran.code != code) throw std::runtime_error("exit " + std::to_string(ran.code) + ": " + ran.err);
