@@ -323,7 +323,9 @@ TEST_CASE("closing ends every worker and the socket; later calls say so instead 
 }
 
 TEST_CASE("a worker that hangs does not keep the agent from ending") {
-  ServingWorld world;
+  WorkerLimits limits;
+  limits.infer = 1s;
+  ServingWorld world(limits);
   world.start(world.put({}));
   for (pid_t pid : living_workers()) REQUIRE(::kill(pid, SIGSTOP) == 0);
   std::jthread asking([&] { (void)world.infer({1}); });

@@ -40,7 +40,10 @@ class FerryServer {
     std::int64_t latency_p99_us = 50'000;
     std::vector<std::string> architectures = {"x86_64"};
     std::size_t model_bytes = 50'000;
-    bool forged_gate = false;  // signed by the release key instead of the gate key
+    bool forged_gate = false;                       // signed by the release key instead of the gate key
+    std::string model_file = {}, golden_file = {};  // instead of random bytes
+    std::string measured_on = hardware_class;       // "*": any
+    std::function<void(ota::Manifest&)> edit = {};  // the last word on the manifest
   };
   // Publishes and returns what a check-in would assign.
   ota::AssignedRelease publish(const std::string& version, std::int64_t counter) {
@@ -68,13 +71,15 @@ class FerryServer {
     variant.name = "fp32";
     variant.precision = "fp32";
     variant.opset = 13;
-    variant.file = blob("model.onnx", random.bytes(options.model_bytes));
-    variant.golden = blob("golden.bin", random.bytes(500));
+    variant.file =
+        blob("model.onnx", options.model_file.empty() ? random.bytes(options.model_bytes) : options.model_file);
+    variant.golden = blob("golden.bin", options.golden_file.empty() ? random.bytes(500) : options.golden_file);
     variant.golden_tolerance = 0.001;
     variant.needs.architectures = options.architectures;
     variant.budget.latency_p99_us = options.latency_p99_us;
     manifest.variants = {variant};
     manifest.reference_profile = blob("reference.json", random.bytes(300));
+    if (options.edit) options.edit(manifest);
     std::string bytes = ota::print_manifest(manifest);
     std::string attestations = attest(bytes, version, options);
     blob("attestations", attestations);
@@ -147,7 +152,7 @@ class FerryServer {
     };
     Json checks = Json::array();
     for (const char* check : {"accuracy.top1", "latency.p99", "golden.determinism"})
-      checks.push_back(std::string(check) + "@" + hardware_class + "/fp32");
+      checks.push_back(std::string(check) + "@" + options.measured_on + "/fp32");
     bool passed = options.gate_result == "PASSED";
     return line(ota::test_result_predicate, {{"result", options.gate_result},
                                              {"configuration", Json::array()},
