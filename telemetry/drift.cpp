@@ -35,18 +35,19 @@ DriftCounts take_window(DriftCounts& pending, std::uint64_t samples_min) {
   return taken;
 }
 
-void follow_run(DriftState& state, const DriftPolicy& policy, const DriftCounts& window, double e, std::int64_t start,
-                std::int64_t end) {
-  const double log_product = state.run_log + std::log(e);
+// Whether the product of the e-values is still at least 1; if not, the run is cut here.
+bool follow_run(DriftState& state, const DriftPolicy& policy, const DriftCounts& window, const DriftReport& report) {
+  const double log_product = state.run_log + std::log(report.window.e);
   if (log_product < 0) {
     state.run = {};
     state.run_log = 0;
-    state.run_start_ms = end;
-    return;
+    state.run_start_ms = report.end_ms;
+    return false;
   }
-  if (state.run.samples() == 0) state.run_start_ms = start;
-  state.run_log = std::min(log_product, std::log(policy.alarm_at));
+  if (state.run.samples() == 0) state.run_start_ms = report.start_ms;
+  state.run_log = std::min(log_product, std::log(policy.hold_evidence));
   state.run.add(window);
+  return true;
 }
 
 // The size of the shift, from the run; nothing when this window has just ended it.
@@ -64,21 +65,11 @@ void measure_shift(const ReferenceProfile& reference, const DriftPolicy& policy,
                     report.accuracy.reference - report.accuracy.now >= policy.cbpe_drop_relevant;
 }
 
-void settle_level(DriftState& state, const DriftPolicy& policy, const DriftReport& report) {
+void settle_level(DriftState& state, const DriftReport& report, bool run_goes_on) {
   if (report.alarm) {
     state.level = std::max(state.level, DriftLevel::notice);
-    state.calm = 0;
-  } else if (state.level != DriftLevel::ok) {
-    // An alarm sets M to 0, so right behind it M is low without being calm: only windows after it count.
-    state.calm = report.sr < policy.calm_below ? state.calm + 1 : 0;
-    if (state.calm >= policy.calm_windows) {
-      state.level = DriftLevel::ok;
-      state.calm = 0;
-      state.run = {};
-      state.run_log = 0;
-      state.run_start_ms = report.end_ms;
-      return;
-    }
+  } else if (!run_goes_on) {
+    state.level = DriftLevel::ok;
   }
   if (state.level == DriftLevel::notice && report.relevant) state.level = DriftLevel::warn;
 }
@@ -155,9 +146,9 @@ Result<DriftStep> drift_step(const ReferenceProfile& reference, const DriftPolic
     ++next.alarms;
     next.last_alarm_ms = end_ms;
   }
-  follow_run(next, policy, taken, report.window.e, report.start_ms, end_ms);
+  const bool run_goes_on = follow_run(next, policy, taken, report);
   measure_shift(reference, policy, next.run, report);
-  settle_level(next, policy, report);
+  settle_level(next, report, run_goes_on);
   report.level = next.level;
   step.report = std::move(report);
   return step;

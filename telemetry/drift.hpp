@@ -20,7 +20,7 @@ enum class DriftLevel {
 };
 std::string_view to_string(DriftLevel level);
 
-// What a cohort remembers between windows. Bounded: twice the reference's bins and ten numbers.
+// What a cohort remembers between windows. Bounded: twice the reference's bins and nine numbers.
 struct DriftState {
   DriftCounts pending;  // predictions that wait for a full window
   std::int64_t pending_start_ms = 0;
@@ -28,10 +28,9 @@ struct DriftState {
   // which the size of the shift is read, and the period to compare canary and control over.
   DriftCounts run;
   std::int64_t run_start_ms = 0;
-  double run_log = 0;                 // natural logarithm of that product, 0 … ln alarm_at
+  double run_log = 0;                 // natural logarithm of that product, 0 … ln hold_evidence
   double sr = 0;                      // M of e-SR, [0, alarm_at)
   DriftLevel level = DriftLevel::ok;  // ok, notice or warn
-  int calm = 0;                       // windows in a row with the detector below calm_below, while not ok
   std::uint64_t windows = 0;          // tested
   std::uint64_t alarms = 0;
   std::int64_t last_alarm_ms = 0;
@@ -66,8 +65,9 @@ struct DriftStep {
 // least alarm_at, if windows are independent draws of what the reference was drawn from. Daily cycles, or a cohort of
 // few devices that each see their own kind of input, break that: compare with a control group (drift_cause.hpp).
 //
-// Level: an alarm raises to notice, and to warn as soon as the shift is relevant; it never falls but to ok, after
-// calm_windows windows in a row with M < calm_below.
+// Level: an alarm raises it to notice, and to warn as soon as the shift is relevant. It never falls but to ok, when the
+// evidence is gone: the product of the e-values, which counts up to hold_evidence, is below 1 again. So a lasting shift
+// keeps its level between alarms, and a level does not flicker.
 //
 // Errors: bad_input for a policy or times out of range (naming the field); conflict for a state of another reference
 // (another number of bins). Hostile windows are no error: features that cannot be compared are left out (`read`).

@@ -99,6 +99,11 @@ std::string_view to_string(DriftCause cause) {
   return names[std::size_t(cause)];
 }
 
+std::int64_t drift_period_start(const DriftState& canary, const DriftState& control, std::int64_t rollout_start_ms) {
+  if (canary.level != DriftLevel::ok) return canary.run_start_ms;
+  return control.level != DriftLevel::ok ? control.run_start_ms : rollout_start_ms;
+}
+
 DriftComparison compare_drift(const DriftSide& canary, const DriftSide& control, const DriftPolicy& policy) {
   DriftComparison made;
   made.p_max = drift_cause_p_max;

@@ -16,10 +16,12 @@ std::string_view to_string(DriftCause cause);
 struct DriftSide {
   const ReferenceProfile& reference;  // of the release that this group runs
   DriftLevel level = DriftLevel::ok;  // of its detector
-  // Its predictions over one and the same period for both groups: from the earlier run_start_ms of the two detectors
-  // until now.
-  const DriftCounts& counts;
+  const DriftCounts& counts;          // its predictions from drift_period_start() until now
 };
+
+// The one period for both groups: since the estimated change of the canaries if they drift, else of the control group
+// if it does, else all since `rollout_start_ms`.
+std::int64_t drift_period_start(const DriftState& canary, const DriftState& control, std::int64_t rollout_start_ms);
 
 // The canaries' departure from their reference beside the control group's from its own, feature by feature. Bins are
 // compared by rank: both references cut theirs at the same quantiles.

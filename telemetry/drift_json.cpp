@@ -68,7 +68,6 @@ std::string print_drift_state(const DriftState& state) {
   document["run_log"] = state.run_log;
   document["sr"] = state.sr;
   document["level"] = to_string(state.level);
-  document["calm"] = state.calm;
   document["windows"] = state.windows;
   document["alarms"] = state.alarms;
   document["last_alarm_ms"] = state.last_alarm_ms;
@@ -82,7 +81,7 @@ Result<DriftState> parse_drift_state(std::string_view bytes) {
     return Error{Errc::unsupported, "drift state: format '" + format + "', expected ferry.drift/1"};
   }
   TRY_VOID(only_known_fields(document, {"format", "pending", "pending_start_ms", "run", "run_start_ms", "run_log", "sr",
-                                        "level", "calm", "windows", "alarms", "last_alarm_ms"}));
+                                        "level", "windows", "alarms", "last_alarm_ms"}));
   DriftState state;
   TRY(state.pending, counts_at(document, "pending"));
   TRY(state.pending_start_ms, integer_at(document, "pending_start_ms", 0, integer_max));
@@ -91,11 +90,9 @@ Result<DriftState> parse_drift_state(std::string_view bytes) {
   TRY(state.run_log, number_at(document, "run_log", 0, 21));  // ln of the largest alarm_at
   TRY(state.sr, number_at(document, "sr", 0, 1e9));
   TRY(state.level, level_at(document));
-  TRY(const std::int64_t calm, integer_at(document, "calm", 0, 1'000));
   TRY(const std::int64_t windows, integer_at(document, "windows", 0, integer_max));
   TRY(const std::int64_t alarms, integer_at(document, "alarms", 0, windows));
   TRY(state.last_alarm_ms, integer_at(document, "last_alarm_ms", 0, integer_max));
-  state.calm = int(calm);
   state.windows = std::uint64_t(windows);
   state.alarms = std::uint64_t(alarms);
   return state;

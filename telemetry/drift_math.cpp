@@ -62,22 +62,24 @@ double noncentral_chi_square_tail(double x, double df, double lambda) {
 }
 
 double chi_square_quantile(double tail, double df) {
-  double low = 0, high = df + 10;
-  while (chi_square_tail(high, df) > tail) high *= 2;
-  for (int k = 0; k < 200 && high - low > 1e-10 * high; ++k) {
-    const double middle = (low + high) / 2;
-    (chi_square_tail(middle, df) > tail ? low : high) = middle;
+  double x = df;
+  while (chi_square_tail(x, df) > tail) x += 2 * std::sqrt(2 * df) + 2;
+  // Newton on the logarithm of the tail: concave from df = 2 on, convex below, so it never swings.
+  for (int k = 0; k < 100; ++k) {
+    const double at_x = chi_square_tail(x, df);
+    const double density = gamma_term(df / 2, x / 2) * df / (2 * x);
+    const double step = std::log(tail / at_x) * at_x / density;
+    x = std::max(x / 8, x - step);
+    if (!(std::abs(step) > 1e-12 * x)) break;
   }
-  return high;
+  return x;
 }
 
 double e_value(double p) {
   if (std::isnan(p)) return 1;
-  p = std::clamp(p, p_believed_min, 1.0);
-  const double log_p = std::log(p);
-  // Near 1 the quotient is 0/0; its series in -ln p = t is 1/2 + t/3 + t²/8 …
-  if (log_p > -1e-4) return 0.5 - log_p / 6;
-  return (1 - p + p * log_p) / (p * log_p * log_p);
+  // With t = -ln p the formula is (e^t - 1 - t) / t², which near 0 is 1/2 + t/6.
+  const double t = -std::log(std::clamp(p, p_believed_min, 1.0));
+  return t < 1e-4 ? 0.5 + t / 6 : (std::expm1(t) - t) / (t * t);
 }
 
 }  // namespace ferry::telemetry

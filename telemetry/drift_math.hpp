@@ -11,7 +11,7 @@ double chi_square_tail(double x, double df);
 // mixture of central tails, Abramowitz & Stegun 26.4.25.
 double noncentral_chi_square_tail(double x, double df, double lambda);
 
-// The x that chi_square_tail(x, df) = tail, for tail in [1e-12, 1): bisection, relative error below 1e-9.
+// The x that chi_square_tail(x, df) = tail, for tail in [1e-12, 1): Newton's method, relative error below 1e-9.
 double chi_square_quantile(double tail, double df);
 
 // Below this a p-value is not believed: the chi-square approximation is not that good, and no decision needs it.

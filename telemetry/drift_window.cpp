@@ -219,8 +219,7 @@ Result<> check_drift_policy(const DriftPolicy& policy) {
   };
   const auto within = [](double value, double low, double high) { return value >= low && value <= high; };
   if (!within(policy.alarm_at, 10, 1e9)) return bad("alarm_at", "10 to 1e9 windows");
-  if (!within(policy.calm_below, 1, policy.alarm_at / 10)) return bad("calm_below", "1 to a tenth of alarm_at");
-  if (policy.calm_windows < 1 || policy.calm_windows > 1'000) return bad("calm_windows", "1 to 1000");
+  if (!within(policy.hold_evidence, 2, policy.alarm_at)) return bad("hold_evidence", "2 to alarm_at");
   if (policy.window_samples_min < 20) return bad("window_samples_min", "at least 20");
   if (policy.window_samples < policy.window_samples_min || policy.window_samples > drift_counts_max) {
     return bad("window_samples", "at least window_samples_min, at most 1e12");

@@ -65,9 +65,8 @@ DriftCounts pool_devices(std::span<const DriftCounts> devices);
 
 struct DriftPolicy {
   double alarm_at = 1'000;  // A: windows between false alarms, on average at least; 10 … 1e9
-  // Hysteresis: after an alarm, back to ok only after so many windows in a row with the detector below this.
-  double calm_below = 10;                  // 1 … alarm_at / 10
-  int calm_windows = 6;                    // 1 … 1,000
+  // Hysteresis: after an alarm, back to ok when the product of the e-values, counted up to this, has fallen below 1.
+  double hold_evidence = 100;              // 2 … alarm_at; larger: slower to return
   std::uint64_t window_samples = 200;      // a window closes at so many predictions …
   std::uint64_t window_samples_min = 100;  // … or at window_age_max_ms with at least so many (20 …)
   std::int64_t window_age_max_ms = 24LL * 3600 * 1000;

@@ -100,6 +100,17 @@ TEST_CASE("two releases are compared by the ranks of their own references") {
         DriftCause::model);
 }
 
+TEST_CASE("the period of a comparison begins with the canaries' change, then the control group's, then the rollout") {
+  for (const DriftLevel canary_level : levels) {
+    for (const DriftLevel control_level : levels) {
+      const DriftState canary{.run_start_ms = 30, .level = canary_level};
+      const DriftState control{.run_start_ms = 20, .level = control_level};
+      const std::int64_t expected = canary_level != DriftLevel::ok ? 30 : control_level != DriftLevel::ok ? 20 : 10;
+      CHECK(drift_period_start(canary, control, 10) == expected);
+    }
+  }
+}
+
 TEST_CASE("hostile counts are not compared and never make a release guilty") {
   Draws draws(6);
   const DriftCounts calm = test::drift_window(draws, reference(), 1'000);

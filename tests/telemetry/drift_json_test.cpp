@@ -47,7 +47,6 @@ TEST_CASE("a damaged drift state is refused by field") {
   CHECK_THAT(refused("/run_log", 22), Contains("run_log"));
   CHECK_THAT(refused("/level", "critical"), Contains("level"));
   CHECK_THAT(refused("/level", 3), Contains("level"));
-  CHECK_THAT(refused("/calm", -1), Contains("calm"));
   CHECK_THAT(refused("/windows", -1), Contains("windows"));
   CHECK_THAT(refused("/alarms", 1'000'000), Contains("alarms"));
   CHECK_THAT(refused("/pending_start_ms", -5), Contains("pending_start_ms"));

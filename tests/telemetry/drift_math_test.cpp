@@ -66,8 +66,8 @@ TEST_CASE("the non-central tail is that of a shifted square, and its mean is df 
 }
 
 TEST_CASE("the chi-square quantile undoes the tail") {
-  for (const double df : {1.0, 9.0, 99.0, 9'999.0}) {
-    for (const double tail : {1e-12, 1e-4, 0.05, 0.5, 0.95}) {
+  for (const double df : {1.0, 2.0, 3.0, 9.0, 99.0, 9'999.0}) {
+    for (const double tail : {1e-12, 1e-4, 0.0033, 0.05, 0.5, 0.95, 0.999}) {
       CHECK(chi_square_tail(chi_square_quantile(tail, df), df) == Approx(tail).epsilon(1e-6));
     }
   }

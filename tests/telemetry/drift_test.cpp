@@ -125,7 +125,7 @@ TEST_CASE("without drift the mean run to a false alarm is at least A windows") {
   for (int run = 0; run < runs; ++run) {
     Cohort cohort;
     cohort.policy.alarm_at = alarm_at;
-    cohort.policy.calm_below = 1;
+    cohort.policy.hold_evidence = alarm_at;
     cohort.policy.window_samples = 100;
     int length = 0;
     while (cohort.state.alarms == 0 && length < 200) {  // cut short: the mean can only come out too small
@@ -187,7 +187,7 @@ TEST_CASE("a stored state continues as if it had never stopped") {
   CHECK(straight.state.alarms > 0);
 }
 
-TEST_CASE("the level rises with an alarm, to warn with a relevant shift, and falls only after calm windows") {
+TEST_CASE("the level rises with an alarm, to warn with a relevant shift, and falls when the evidence is gone") {
   Cohort cohort;
   CHECK(cohort.take(perfect()).report->level == DriftLevel::ok);
   const DriftStep alarm = cohort.take(broken());
@@ -198,30 +198,34 @@ TEST_CASE("the level rises with an alarm, to warn with a relevant shift, and fal
   CHECK(alarm.report->shift[std::size_t(DriftFeature::confidence)].tv > 0.8);
   CHECK(alarm.state.run_start_ms == alarm.report->start_ms);
   CHECK(alarm.state.run.samples() == 200);
-  for (int calm = 1; calm < cohort.policy.calm_windows; ++calm) {
+  CHECK(alarm.state.run_log == Approx(std::log(100)));
+  int windows = 0;
+  double product = 100;  // the evidence that holds the level
+  while (cohort.state.level != DriftLevel::ok) {
     const DriftStep step = cohort.take(perfect());
-    CHECK(step.report->level == DriftLevel::warn);
-    CHECK(step.state.calm == calm);
+    ++windows;
+    product *= step.report->window.e;
+    CHECK(step.report->level == (product >= 1 ? DriftLevel::warn : DriftLevel::ok));
   }
-  const DriftStep back = cohort.take(perfect());
-  CHECK(back.report->level == DriftLevel::ok);
-  CHECK(back.state.calm == 0);
-  CHECK(back.state.run.samples() == 0);
-  CHECK(back.state.run_log == 0);
-  CHECK(back.state.alarms == 1);
+  CHECK(windows == 7);  // of e = 1/2 each
+  CHECK(cohort.state.run.samples() == 0);
+  CHECK(cohort.state.run_log == 0);
+  CHECK(cohort.state.run_start_ms == cohort.now_ms);
+  CHECK(cohort.state.alarms == 1);
 }
 
-TEST_CASE("a window that is not calm starts the count of calm windows again") {
+TEST_CASE("a lasting shift keeps its level between alarms, though the detector starts at 0 after each") {
   Cohort cohort;
-  cohort.take(broken());
-  for (int i = 0; i < 5; ++i) cohort.take(perfect());
-  CHECK(cohort.state.calm == 5);
-  DriftCounts uneasy = perfect();
-  for (std::size_t bin = 0; bin < 10; ++bin) uneasy[DriftFeature::confidence][bin] += 3 * (bin < 5 ? 1 : 0);
-  cohort.state.sr = 30;  // still above calm_below after this window
-  CHECK(cohort.take(uneasy).report->level == DriftLevel::warn);
-  CHECK(cohort.state.calm == 0);
-  for (int i = 0; i < 5; ++i) CHECK(cohort.take(perfect()).report->level == DriftLevel::warn);
+  Draws draws(21);
+  while (cohort.state.alarms == 0) cohort.take(test::drift_window(draws, reference(), 200, 0.1));
+  int below_ten = 0;
+  for (int i = 0; i < 100; ++i) {
+    const DriftStep step = cohort.take(test::drift_window(draws, reference(), 200, 0.1));
+    CHECK(step.report->level != DriftLevel::ok);
+    below_ten += step.state.sr < 10 ? 1 : 0;
+  }
+  CHECK(below_ten > 10);
+  CHECK(cohort.state.alarms > 5);
 }
 
 TEST_CASE("an alarm over a small shift stays a notice") {
@@ -274,7 +278,7 @@ TEST_CASE("the state stays bounded however long and hard it drifts") {
   }
   for (int i = 0; i < 50; ++i) {
     const DriftStep step = cohort.take(huge);
-    CHECK(step.state.run_log <= std::log(cohort.policy.alarm_at));
+    CHECK(step.state.run_log <= std::log(cohort.policy.hold_evidence));
     CHECK(step.state.sr < cohort.policy.alarm_at);
     CHECK(step.state.run.samples() <= drift_counts_max);
     CHECK(parse_drift_state(print_drift_state(step.state)).has_value());

@@ -364,9 +364,9 @@ TEST_CASE("a drift policy that makes no sense is refused by field") {
   CHECK_THAT(refused([](auto& p) { p.alarm_at = 9; }), Contains("alarm_at"));
   CHECK_THAT(refused([](auto& p) { p.alarm_at = NAN; }), Contains("alarm_at"));
   CHECK_THAT(refused([](auto& p) { p.alarm_at = INFINITY; }), Contains("alarm_at"));
-  CHECK_THAT(refused([](auto& p) { p.calm_below = 101; }), Contains("calm_below"));
-  CHECK_THAT(refused([](auto& p) { p.calm_below = NAN; }), Contains("calm_below"));
-  CHECK_THAT(refused([](auto& p) { p.calm_windows = 0; }), Contains("calm_windows"));
+  CHECK_THAT(refused([](auto& p) { p.hold_evidence = 1.9; }), Contains("hold_evidence"));
+  CHECK_THAT(refused([](auto& p) { p.hold_evidence = 1'001; }), Contains("hold_evidence"));
+  CHECK_THAT(refused([](auto& p) { p.hold_evidence = NAN; }), Contains("hold_evidence"));
   CHECK_THAT(refused([](auto& p) { p.window_samples_min = 19; }), Contains("window_samples_min"));
   CHECK_THAT(refused([](auto& p) { p.window_samples = 99; }), Contains("window_samples:"));
   CHECK_THAT(refused([](auto& p) { p.window_age_max_ms = 0; }), Contains("window_age_max_ms"));
