@@ -250,6 +250,27 @@ TEST_CASE("a relevant shift without an alarm raises nothing") {
   CHECK(step.report->level == DriftLevel::ok);
 }
 
+TEST_CASE("a shift is relevant by its distance, by the estimated accuracy or by the median, each alone") {
+  const auto relevant = [](const DriftCounts& counts, bool tv, bool accuracy) {
+    Cohort cohort;
+    if (!tv) cohort.policy.tv_relevant = 1;
+    if (!accuracy) cohort.policy.cbpe_drop_relevant = 1;
+    const DriftStep step = cohort.take(counts);
+    return step.report->relevant;
+  };
+  DriftCounts classes = perfect(), accuracy = perfect(), median = perfect();
+  classes[DriftFeature::classes] = {110, 10, 10, 10, 10, 10, 10, 10, 10, 10};
+  accuracy[DriftFeature::confidence][0] = 30;  // a tenth falls from the top to the bottom: 4.6 points
+  accuracy[DriftFeature::confidence][18] = accuracy[DriftFeature::confidence][19] = 0;
+  median[DriftFeature::mnlp] = {101, 11, 11, 11, 11, 11, 11, 11, 11, 11};
+  CHECK(relevant(classes, true, false));
+  CHECK_FALSE(relevant(classes, false, true));
+  CHECK(relevant(accuracy, false, true));
+  CHECK_FALSE(relevant(accuracy, true, false));
+  CHECK(relevant(median, false, false));
+  CHECK_FALSE(relevant(perfect(), true, true));
+}
+
 TEST_CASE("only a warning becomes critical, and only by a second witness") {
   for (const DriftLevel level : {DriftLevel::ok, DriftLevel::notice, DriftLevel::warn, DriftLevel::critical}) {
     for (int bits = 0; bits < 8; ++bits) {

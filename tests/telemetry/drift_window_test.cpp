@@ -237,6 +237,19 @@ TEST_CASE("predictions beyond the reference's own number add no certainty") {
   CHECK(huge.e < 1);  // 1.5 points off may be the reference's own error
 }
 
+TEST_CASE("the most classes there may be are tested like any others") {
+  const ReferenceProfile reference = classes_only(Counts(drift_bins_max, 1'000));
+  const FeatureDrift same = test_classes(reference, Counts(drift_bins_max, 100'000), {});
+  CHECK(same.bins == int(drift_bins_max));
+  CHECK(finite(same));
+  CHECK(same.e == 0.5);
+  Counts shifted(drift_bins_max, 100'000);
+  for (std::size_t i = 0; i < drift_bins_max; ++i) shifted[i] = i % 2 == 0 ? 80'000 : 120'000;
+  const FeatureDrift far = test_classes(reference, shifted, {});
+  CHECK(finite(far));
+  CHECK(far.e == e_value(0));
+}
+
 TEST_CASE("effect sizes lose what chance adds and know a full separation") {
   const ReferenceProfile reference = classes_only(Counts(10, 1'000));
   Draws draws(3);
