@@ -3,12 +3,13 @@ import { expect, test } from "vitest";
 import deviceApi from "../../docs/formats/device-api.md?raw";
 import gate from "../../docs/formats/gate.md?raw";
 import operatorApi from "../../docs/formats/operator-api.md?raw";
+import verdict from "../../docs/formats/verdict.md?raw";
 import slots from "../../docs/formats/slots.md?raw";
 import thirdParty from "../../docs/third-party.md?raw";
 import packageJson from "../package.json?raw";
 import * as fixtures from "./fixtures";
 
-const pages = [operatorApi, gate, deviceApi, slots].join("\n");
+const pages = [operatorApi, gate, deviceApi, slots, verdict].join("\n");
 const free = new Set(["labels"]); // names inside are the operator's
 
 function members(value: unknown, into = new Set<string>()): Set<string> {

@@ -1,7 +1,15 @@
 // Answers of a server at the end of the story (scripts/demo), in the shapes of docs/formats/operator-api.md.
 import type {
   Device, GateMeasurement, List, Overview, Release, ReleaseSummary, ReleaseTelemetry, Rollout, RolloutDevice, RolloutSummary, Session, Telemetry, TimelineItem,
+  VerdictRecord,
 } from "../src/api/types";
+// Recorded from runs of tests/e2e/fleet.py: before the first look, a hold with a silent canary, a pass, a fail.
+import early from "./verdicts/early.json";
+import fail from "./verdicts/fail.json";
+import hold from "./verdicts/hold.json";
+import pass from "./verdicts/pass.json";
+
+export const verdicts = { early, hold, pass, fail } as unknown as Record<"early" | "hold" | "pass" | "fail", VerdictRecord>;
 
 export const now = Date.UTC(2026, 10, 25, 9, 30, 0);
 const minute = 60_000;
@@ -136,7 +144,7 @@ const noDevices = { selected: 0, waiting: 0, offered: 0, downloading: 0, staged:
 export const rolloutSummary = (rest: Partial<RolloutSummary> = {}): RolloutSummary => ({
   id: "ro-7d1e", name: "", model: "fashion-mnist", version: "1.4.0", from_version: "1.1.0", selector: "*", state: "running", reason: "", revision: 5,
   created_ms: now - 12 * minute, created_by: "ci", ended_ms: 0, phase: 1, soak_until_ms: 0,
-  devices: { ...noDevices, selected: 40, waiting: 12, downloading: 3, staged: 1, trial: 2, committed: 21, rolled_back: 1 }, ...rest,
+  devices: { ...noDevices, selected: 40, waiting: 12, downloading: 3, staged: 1, trial: 2, committed: 21, rolled_back: 1 }, recalled: false, gate: null, ...rest,
 });
 
 export const failedRollout = rolloutSummary({
@@ -171,6 +179,34 @@ export const stoppedRollout: Rollout = {
   failures: [{ reason: "trial.memory", count: 1, devices: [deviceId] }],
   log: [{ at_ms: now - 31 * minute, phase: 0, verdict: "fail", decision: "stop", detail: `1 device failed, 0 are allowed: trial.memory on ${deviceId}`, by: "" }],
 };
+
+// Ten canaries and their controls: one that is judged now, one whose release was found slow and ordered back.
+const gatedPhases = (state: string, counts: Record<string, number>): Rollout["phases"] => [
+  { percent: 50, soak_s: 0, state, devices: 10, counts }, { percent: 100, soak_s: 0, state: "waiting", devices: 20, counts: { ...counts, waiting: 10 } },
+];
+export const gatedRollout: Rollout = {
+  ...rollout, ...rolloutSummary({ id: "ro-9a01", version: "1.4.1", from_version: "1.4.0", phase: 0, created_ms: now - 2 * minute, gate: { pairs: 10, passed: false, reason: "gate.few_pairs" },
+    devices: { ...noDevices, selected: 20, waiting: 10, committed: 10 } }),
+  phases: gatedPhases("running", { committed: 10 }),
+  failures: [{ reason: "gate.silence", count: 1, devices: [verdicts.hold.pairs[0]!.canary] }],
+  log: [
+    { at_ms: now - minute, phase: 0, verdict: "hold", decision: "judge", detail: "gate.few_pairs: evidence of harm 1 of 20 needed; 0 of 10 pairs complete", by: "" },
+    { at_ms: now - 2 * minute, phase: 0, verdict: "hold", decision: "start", detail: "fashion-mnist 1.4.1 to *, first 50 %", by: "ci" },
+  ],
+};
+export const recalledRollout: Rollout = {
+  ...gatedRollout, ...rolloutSummary({ id: "ro-9b02", version: "1.5.0", from_version: "1.4.0", state: "failed", reason: "gate.latency", phase: 0, created_ms: now - 9 * minute, ended_ms: now - 8 * minute,
+    recalled: true, gate: { pairs: 10, passed: false, reason: "gate.latency" }, devices: { ...noDevices, selected: 20, waiting: 10, committed: 3, rolled_back: 7 } }),
+  phases: gatedPhases("failed", { committed: 3, rolled_back: 7 }),
+  failures: [{ reason: "gate.latency", count: 7, devices: verdicts.fail.pairs.slice(0, 7).map((pair) => pair.canary) }],
+  log: [
+    { at_ms: now - 8 * minute, phase: 0, verdict: "fail", decision: "rollback", detail: "gate.latency: evidence of harm 23.6 of 20 needed; 0 of 10 pairs complete", by: "" },
+    { at_ms: now - 9 * minute, phase: 0, verdict: "hold", decision: "judge", detail: "gate.few_pairs: evidence of harm 1 of 20 needed; 0 of 10 pairs complete", by: "" },
+  ],
+};
+const canariesOf = ({ pairs }: VerdictRecord, state: string, reason: string): List<RolloutDevice> => list(pairs.flatMap(({ canary, control }) => [
+  { device: canary, state, reason, since_ms: now - minute, phase: 0 }, { device: control, state: "waiting", reason: "", since_ms: 0, phase: 1 },
+]));
 
 export const rolloutDevices: List<RolloutDevice> = list([
   { device: deviceId, state: "committed", reason: "", since_ms: now - 6 * minute, phase: 0 },
@@ -220,5 +256,7 @@ export const answers: Record<string, unknown> = {
   [`/devices/${newDevice.id}`]: newDevice, [`/devices/${deviceId}/timeline`]: timeline, [`/devices/${candidateDevice.id}/timeline`]: timeline, [`/devices/${newDevice.id}/timeline`]: list([]),
   "/releases": releases, "/releases/fashion-mnist/1.4.0": release, "/rollouts": rollouts, "/rollouts/ro-7d1e": rollout, "/rollouts/ro-51aa": stoppedRollout,
   "/rollouts/ro-7d1e/devices": rolloutDevices, "/rollouts/ro-51aa/devices": list([{ device: deviceId, state: "rolled_back", reason: "trial.memory", since_ms: now - 31 * minute, phase: 0 }]),
+  [`/rollouts/${gatedRollout.id}`]: gatedRollout, [`/rollouts/${gatedRollout.id}/verdict`]: verdicts.hold, [`/rollouts/${gatedRollout.id}/devices`]: canariesOf(verdicts.hold, "committed", ""),
+  [`/rollouts/${recalledRollout.id}`]: recalledRollout, [`/rollouts/${recalledRollout.id}/verdict`]: verdicts.fail, [`/rollouts/${recalledRollout.id}/devices`]: canariesOf(verdicts.fail, "rolled_back", "gate.latency"),
   "/models": models, "/telemetry": telemetry,
 };

@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { api } from "../api/client";
 import type { Device, DeviceModel, List, SlotEntry, TimelineItem } from "../api/types";
 import { Lane } from "../charts/lane";
@@ -12,9 +13,13 @@ import { Table } from "../components/table";
 import { Timeline } from "../components/timeline";
 import { When } from "../components/when";
 import { absolute, bytes, count, microseconds, percent } from "../state/format";
-import { deviceHref, releaseHref, useTitle } from "../state/router";
+import { deviceHref, releaseHref, rolloutHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 import { may } from "../state/session";
+
+type DeviceRollout = NonNullable<Device["rollouts"]>[number];
+const isArm = (arm: string | undefined) => arm === "canary" || arm === "control";
+const isRecall = (reason: string) => reason.startsWith("gate.") || reason === "operator.rollback";
 
 // The device's words begin with the variant, which stands before them here.
 const withoutName = ({ variant, variant_reason = "" }: SlotEntry) => (variant_reason.startsWith(`${variant}: `) ? variant_reason.slice(variant.length + 2) : variant_reason);
@@ -35,21 +40,34 @@ function Slot({ name, model }: { name: "a" | "b"; model: DeviceModel }) {
       {candidate ? <p class="dim">It is being proved while {model.active ? `${model.active.version} goes on answering` : "nothing else runs"}.</p> : entry && (
         <>
           <p><strong>{entry.variant}</strong> <span class="dim">{withoutName(entry)}</span></p>
-          <p class="dim">counter {count(entry.counter)}, manifest <Digest value={entry.manifest_sha256} what="manifest digest" /></p>
+          <p class="dim">counter {count(entry.counter)}, manifest <Digest value={entry.manifest_sha256} what="manifest digest" />{isArm(entry.arm) && <>, taken as {entry.arm}{entry.rollout && <> of <a class="mono" href={rolloutHref(entry.rollout)}>{entry.rollout}</a></>}</>}</p>
         </>
       )}
     </div>
   );
 }
 
-function Model({ model }: { model: DeviceModel }) {
+// The newest thing that a rollout did here, when that was to order its release back.
+function CalledBack({ rollouts }: { rollouts: DeviceRollout[] }) {
+  const last = rollouts.find((one) => one.state !== "waiting");
+  if (last?.state !== "rolled_back" || !isRecall(last.reason)) return null;
+  return (
+    <div class="note note-warn">
+      <p><strong>{last.version} was ordered back</strong> by <a href={rolloutHref(last.id)}>rollout <span class="mono">{last.id}</span></a>: <Reason code={last.reason} /></p>
+    </div>
+  );
+}
+
+function Model({ model, rollouts }: { model: DeviceModel; rollouts: DeviceRollout[] }) {
   const { update, assigned } = model;
   return (
     <Card title={model.model} wide>
+      <CalledBack rollouts={rollouts} />
       <div class="slots"><Slot name="a" model={model} /><Slot name="b" model={model} /></div>
       <Facts items={[
         ["Update", <><Status state={update.state} />{update.stage && ` ${update.stage}`}{update.release && ` ${update.release.version}`}</>],
-        ["Assigned", assigned ? `${assigned.version}${assigned.arm !== "none" && assigned.arm ? ` (${assigned.arm})` : ""}` : "–"],
+        ["Assigned", assigned ? assigned.version : "–"],
+        ...(assigned && isArm(assigned.arm) ? [["Arm", <>{assigned.arm} of {assigned.rollout ? <a class="mono" href={rolloutHref(assigned.rollout)}>{assigned.rollout}</a> : "a rollout"}</>] satisfies [string, ComponentChildren]] : []),
         ["Last reason", model.last_reason ? <Reason code={model.last_reason} /> : "–"],
         ["Lowest counter it takes", count(model.floor)],
       ]} />
@@ -65,6 +83,18 @@ function Model({ model }: { model: DeviceModel }) {
         </>
       )}
     </Card>
+  );
+}
+
+function Rollouts({ rollouts }: { rollouts: DeviceRollout[] }) {
+  if (rollouts.length === 0) return <Empty>No rollout has offered it anything.</Empty>;
+  return (
+    <Table caption="Rollouts of this device" rows={rollouts} rowKey={(r) => r.id} columns={[
+      { title: "Rollout", cell: (r) => <a class="mono" href={rolloutHref(r.id)}>{r.id}</a> },
+      { title: "Release", cell: (r) => <a href={releaseHref(r.model, r.version)}>{r.model} {r.version}</a> },
+      { title: "State here", cell: (r) => <Status state={r.state} /> },
+      { title: "Reason", cell: (r) => (r.reason ? <Reason code={r.reason} /> : <span class="dim">–</span>) },
+    ]} />
   );
 }
 
@@ -140,7 +170,7 @@ export function DeviceScreen({ id }: { id: string }) {
           <>
             {d.models.length === 0 && <Card title="Models"><Empty>It has no model yet. A rollout that selects it will bring one.</Empty></Card>}
             <div class="columns">
-              {d.models.map((model) => <Model key={model.model} model={model} />)}
+              {d.models.map((model) => <Model key={model.model} model={model} rollouts={(d.rollouts ?? []).filter((one) => one.model === model.model)} />)}
               <Card title="Timeline" wide>
                 <Loaded resource={timeline}>
                   {(t) => t.items.length === 0 ? <Empty>Nothing yet.</Empty> : (
@@ -152,6 +182,7 @@ export function DeviceScreen({ id }: { id: string }) {
                   )}
                 </Loaded>
               </Card>
+              <Card title="Rollouts" wide><Rollouts rollouts={d.rollouts ?? []} /></Card>
               <Card title="Telemetry" wide><TelemetryTable device={d} /></Card>
               <Card title="Identity"><Identity device={d} /></Card>
               {may("operator") && <Card title="Labels"><p class="dim">Rollouts select devices by them.</p><LabelEditor device={id} labels={d.labels} changed={device.reload} /></Card>}

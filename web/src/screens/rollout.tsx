@@ -1,70 +1,24 @@
-import { api, ApiError } from "../api/client";
-import type { List, Rollout, RolloutDevice } from "../api/types";
+import type { List, Rollout, RolloutDevice, VerdictRecord } from "../api/types";
 import { Card, Facts } from "../components/card";
-import { ConfirmButton } from "../components/confirm";
+import { LiveGate } from "../components/live-gate";
 import { Empty, Loaded } from "../components/notes";
 import { Reason } from "../components/reason";
+import { RolloutActions } from "../components/rollout-actions";
 import { RolloutBar, rolloutName } from "../components/rollout-line";
 import { Status, wordOf } from "../components/status";
 import { Table } from "../components/table";
 import { When } from "../components/when";
 import { absolute, count, plural, seconds } from "../state/format";
+import { armsOf, type Arm } from "../state/gate";
+import { reasons } from "../state/reasons";
 import { deviceHref, releaseHref, rolloutHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
-import { may } from "../state/session";
 
-const onTheirWay = ["offered", "downloading", "staged", "trial"];
-
-// What an action means for whom, before it is done.
-function Outcome({ rollout, waiting }: { rollout: Rollout; waiting: string }) {
-  const busy = onTheirWay.reduce((sum, state) => sum + (rollout.devices[state] ?? 0), 0);
-  return (
-    <ul class="outcome">
-      <li><strong>{count(rollout.devices["waiting"] ?? 0)} waiting:</strong> {waiting}</li>
-      <li><strong>{count(busy)} on their way:</strong> finish what they began</li>
-      <li><strong>{count(rollout.devices["committed"] ?? 0)} committed:</strong> keep {rollout.version}</li>
-    </ul>
-  );
-}
-
-function Actions({ rollout, reload }: { rollout: Rollout; reload: () => void }) {
-  const act = (action: string) => async (reason: string) => {
-    try {
-      await api.post(`${rolloutHref(rollout.id)}:${action}`, reason ? { reason } : {}, { "If-Match": `"${rollout.revision}"` });
-    } catch (error) {
-      // Somebody else was faster. Show what is there now; the question may have another answer.
-      if (error instanceof ApiError && (error.problem.status === 412 || error.problem.status === 409)) reload();
-      throw error;
-    }
-    reload();
-  };
-  if (rollout.state !== "running" && rollout.state !== "paused") return null;
-  const rights = may("operator") ? {} : { unavailable: "This needs the role operator" };
-  const common = { asksReason: true, ...rights };
-  return (
-    <div class="actions">
-      {rollout.state === "running" && (
-        <ConfirmButton key="pause" label="Pause" question="Pause this rollout?" act={act("pause")} {...common}>
-          <Outcome rollout={rollout} waiting="stay on the old release until you resume" />
-        </ConfirmButton>
-      )}
-      {rollout.state === "paused" && (
-        <ConfirmButton key="resume" label="Resume" question="Resume this rollout?" act={act("resume")} {...common}>
-          <Outcome rollout={rollout} waiting={`will be offered ${rollout.version}, phase by phase`} />
-        </ConfirmButton>
-      )}
-      {rollout.state === "running" && (
-        <ConfirmButton key="promote" label="Promote now" question="Go to the next phase now?" act={act("promote")} {...common}>
-          <p>The rest of the present phase's soak time is skipped. Failures already counted stay counted.</p>
-        </ConfirmButton>
-      )}
-      <ConfirmButton key="abort" label="Abort" danger question="Abort this rollout?" act={act("abort")} {...common}>
-        <Outcome rollout={rollout} waiting="stay on the old release for good" />
-        <p>This cannot be undone: a new rollout is needed.</p>
-      </ConfirmButton>
-      {!may("operator") && <span class="dim">These need the role operator.</span>}
-    </div>
-  );
+// Of a gated rollout the first phase are the canaries; their controls come with the last one.
+function armsIn({ gate, phases, from_version }: Rollout, phase: number): string {
+  if (!gate || gate.pairs === 0) return "";
+  if (phase === 0) return `, ${plural(gate.pairs, "canary", "canaries")}`;
+  return phase === phases.length - 1 ? `, with the ${plural(gate.pairs, "control")}` : `, the controls keep ${from_version || "the old release"}`;
 }
 
 function Phases({ rollout }: { rollout: Rollout }) {
@@ -75,7 +29,7 @@ function Phases({ rollout }: { rollout: Rollout }) {
           <p>
             <strong>Phase {i + 1}: {phase.percent} %</strong> <Status state={phase.state} />{" "}
             <span class="dim">
-              {plural(phase.devices, "device")}{phase.soak_s > 0 && `, soak ${seconds(phase.soak_s)}`}
+              {plural(phase.devices, "device")}{armsIn(rollout, i)}{phase.soak_s > 0 && `, soak ${seconds(phase.soak_s)}`}
               {phase.state === "soaking" && rollout.soak_until_ms > 0 && ` until ${absolute(rollout.soak_until_ms).slice(11)}`}
             </span>
           </p>
@@ -101,6 +55,24 @@ function Failures({ rollout }: { rollout: Rollout }) {
   );
 }
 
+// "gate.latency: evidence of harm 33 of 20 needed; …": the code, its words and the numbers.
+function Why({ detail }: { detail: string }) {
+  const code = detail.slice(0, detail.indexOf(": "));
+  if (!code.startsWith("gate.") || !reasons.has(code)) return <>{detail}</>;
+  return <><Reason code={code} />: {detail.slice(code.length + 2)}</>;
+}
+
+// A device that took the release counts as committed until it says that it is back.
+function Recalled({ rollout: { devices, version, reason } }: { rollout: Rollout }) {
+  const back = devices["rolled_back"] ?? 0;
+  const all = back + (devices["committed"] ?? 0);
+  return (
+    <div class={`note ${back < all ? "note-warn" : "note-plain"}`} role="status">
+      <p><strong>Ordered back: {count(back)} of {plural(all, "device")} {back === 1 ? "is" : "are"} back.</strong> {version} is quarantined. {reason && <Reason code={reason} />}</p>
+    </div>
+  );
+}
+
 function VerdictLog({ rollout }: { rollout: Rollout }) {
   if (rollout.log.length === 0) return <Empty>Nothing has been decided yet.</Empty>;
   return (
@@ -110,13 +82,13 @@ function VerdictLog({ rollout }: { rollout: Rollout }) {
       // "hold" is the ordinary state of a rollout that goes on: nothing to warn of.
       { title: "Verdict", cell: (l) => <Status state={l.verdict === "hold" ? "" : l.verdict} word={wordOf(l.verdict)} /> },
       { title: "Decision", cell: (l) => <strong>{l.decision}</strong> },
-      { title: "Why", cell: (l) => l.detail },
+      { title: "Why", cell: (l) => <Why detail={l.detail} /> },
       { title: "By", cell: (l) => l.by || <span class="dim">the engine</span> },
     ]} />
   );
 }
 
-function Devices({ id }: { id: string }) {
+function Devices({ id, arms }: { id: string; arms: Map<string, Arm> }) {
   const devices = useResource<List<RolloutDevice>>(`${rolloutHref(id)}/devices?limit=200`, [`rollout:${id}`]);
   return (
     <Loaded resource={devices}>
@@ -126,6 +98,7 @@ function Devices({ id }: { id: string }) {
             { title: "Device", cell: (d) => <a class="mono" href={deviceHref(d.device)}>{d.device}</a> },
             { title: "State", cell: (d) => <Status state={d.state} /> },
             { title: "Phase", cell: (d) => d.phase + 1, numeric: true },
+            ...(arms.size > 0 ? [{ title: "Arm", cell: (d: RolloutDevice) => arms.get(d.device) ?? <span class="dim">–</span> }] : []),
             { title: "Reason", cell: (d) => (d.reason ? <Reason code={d.reason} /> : <span class="dim">–</span>) },
             { title: "Since", cell: (d) => (d.since_ms > 0 ? <When ms={d.since_ms} /> : <span class="dim">–</span>) },
           ]} />
@@ -135,6 +108,43 @@ function Devices({ id }: { id: string }) {
     </Loaded>
   );
 }
+
+// Everything that needs the gate's verdict, which a rollout without a gate does not have.
+function Gated({ rollout }: { rollout: Rollout }) {
+  const topics = [`rollout:${rollout.id}`, ...(rollout.state === "running" ? [`gate:${rollout.id}`] : [])];
+  const verdict = useResource<VerdictRecord>(`${rolloutHref(rollout.id)}/verdict`, topics);
+  return (
+    <>
+      <LiveGate rollout={rollout} verdict={verdict} />
+      <Rest rollout={rollout} arms={armsOf(verdict.value)} />
+    </>
+  );
+}
+
+function Rest({ rollout: r, arms }: { rollout: Rollout; arms: Map<string, Arm> }) {
+  return (
+    <>
+      <Card title="Phases"><Phases rollout={r} /></Card>
+      <div class="stack">
+        <Card title="Failures by reason"><Failures rollout={r} /></Card>
+        <Card title="Plan">
+          <Facts items={[
+            ["Release", <a href={releaseHref(r.model, r.version)}>{r.model} {r.version}</a>],
+            ["Replaces", r.from_version ? <a href={releaseHref(r.model, r.from_version)}>{r.model} {r.from_version}</a> : "nothing"],
+            ["Selector", <span class="mono">{r.selector}</span>],
+            ["Failures allowed", count(r.policy.failures_max)],
+            ["Time per device", seconds(r.policy.device_timeout_s)],
+            ["Id", <span class="mono">{r.id}</span>],
+          ]} />
+        </Card>
+      </div>
+      <Card title="Verdict log" wide><VerdictLog rollout={r} /></Card>
+      <Card title="Devices" wide><Devices id={r.id} arms={arms} /></Card>
+    </>
+  );
+}
+
+const noArms = new Map<string, Arm>();
 
 export function RolloutScreen({ id }: { id: string }) {
   const rollout = useResource<Rollout>(rolloutHref(id), [`rollout:${id}`]);
@@ -155,25 +165,11 @@ export function RolloutScreen({ id }: { id: string }) {
       <Loaded resource={rollout}>
         {(r) => (
           <>
-            <Actions rollout={r} reload={rollout.reload} />
+            <RolloutActions rollout={r} reload={rollout.reload} />
+            {r.recalled && <Recalled rollout={r} />}
             <div class="columns">
               <Card title="Progress" wide><RolloutBar counts={r.devices} what="Devices" /></Card>
-              <Card title="Phases"><Phases rollout={r} /></Card>
-              <div class="stack">
-                <Card title="Failures by reason"><Failures rollout={r} /></Card>
-                <Card title="Plan">
-                  <Facts items={[
-                    ["Release", <a href={releaseHref(r.model, r.version)}>{r.model} {r.version}</a>],
-                    ["Replaces", r.from_version ? <a href={releaseHref(r.model, r.from_version)}>{r.model} {r.from_version}</a> : "nothing"],
-                    ["Selector", <span class="mono">{r.selector}</span>],
-                    ["Failures allowed", count(r.policy.failures_max)],
-                    ["Time per device", seconds(r.policy.device_timeout_s)],
-                    ["Id", <span class="mono">{r.id}</span>],
-                  ]} />
-                </Card>
-              </div>
-              <Card title="Verdict log" wide><VerdictLog rollout={r} /></Card>
-              <Card title="Devices" wide><Devices id={id} /></Card>
+              {r.gate ? <Gated rollout={r} /> : <Rest rollout={r} arms={noArms} />}
             </div>
           </>
         )}

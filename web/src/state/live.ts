@@ -20,6 +20,12 @@ export const retryMaxMs = 30_000;
 const topics = ["overview", "devices", "releases", "rollouts"];
 let timer: ReturnType<typeof setTimeout> | undefined;
 
+// A gate looks every second, which changes nothing but its verdict: the server says so only to those who ask for that
+// rollout, and only "gate:<rollout>" hears it.
+const gatePrefix = "gate:";
+const gateTopics = () => [...listeners.keys()].filter((name) => name.startsWith(gatePrefix)).map((name) => `rollout:${name.slice(gatePrefix.length)}`);
+let widen: () => void = () => undefined; // asks for one more topic, when the stream is open
+
 function flush(): void {
   timer = undefined;
   const due = [...waiting];
@@ -31,7 +37,9 @@ function flush(): void {
 // names the object of a hint about a list ("devices", id dev-1): whoever shows that object hears it too. null: everyone.
 export function heard(hint: Hint | null): void {
   let names: string[];
-  if (hint) {
+  if (hint?.kind === "gate") {
+    names = [gatePrefix + hint.id];
+  } else if (hint) {
     const kind = hint.topic.split(":")[0]!;
     const [one, many] = topics.includes(kind) ? [kind.replace(/s$/, ""), kind] : [kind, `${kind}s`];
     names = [hint.topic, many, "overview", ...(hint.id ? [`${one}:${hint.id}`] : [])];
@@ -47,6 +55,7 @@ export function heard(hint: Hint | null): void {
 export function listen(topic: string, listener: Listener): () => void {
   const set = listeners.get(topic) ?? new Set();
   listeners.set(topic, set.add(listener));
+  if (topic.startsWith(gatePrefix)) widen();
   return () => {
     set.delete(listener);
     waiting.delete(listener);
@@ -69,6 +78,7 @@ export function startLive(): () => void {
   let retry: ReturnType<typeof setTimeout> | undefined;
   let hide: ReturnType<typeof setTimeout> | undefined;
   let failures = 0;
+  let asked: string[] = [];
 
   const close = () => {
     clearTimeout(retry);
@@ -76,9 +86,13 @@ export function startLive(): () => void {
     source = undefined;
   };
   const open = () => {
-    close();
     liveState.value = "reconnecting";
-    const stream = new EventSource(`/api/v1/events?topics=${topics.join(",")}`);
+    connect();
+  };
+  const connect = () => {
+    close();
+    asked = gateTopics();
+    const stream = new EventSource(`/api/v1/events?topics=${[...topics, ...asked].map(encodeURIComponent).join(",")}`);
     source = stream;
     const alive = () => {
       failures = 0;
@@ -122,6 +136,9 @@ export function startLive(): () => void {
   };
 
   open();
+  widen = () => {
+    if (source && gateTopics().some((topic) => !asked.includes(topic))) connect();
+  };
   document.addEventListener("visibilitychange", visibility);
   window.addEventListener("online", open);
   // Also without a stream the page stays true, only later.
@@ -129,6 +146,7 @@ export function startLive(): () => void {
     if (liveState.value === "reconnecting") heard(null);
   }, fallbackPollMs);
   return () => {
+    widen = () => undefined;
     close();
     clearTimeout(hide);
     clearInterval(poll);

@@ -1,4 +1,4 @@
-// What the codes of docs/formats/reasons.md mean, in a few words. A test compares the codes with that page.
+// What the codes of docs/formats/reasons.md and verdict.md mean, in a few words. A test compares the codes with those pages.
 export const reasons = new Map<string, string>([
   ["contract.mismatch", "the model needs what this device does not have"],
   ["variant.none", "no variant fits this device"],
@@ -24,11 +24,20 @@ export const reasons = new Map<string, string>([
   ["gate.latency", "slower than the control group in the field"],
   ["gate.errors", "more errors than the control group in the field"],
   ["gate.accuracy", "less accurate than the control group in the field"],
-  ["gate.silence", "fewer answers than the control group in the field"],
+  ["gate.silence", "silent in the field, unlike the control group"],
+  ["gate.hand_picked", "the canaries were chosen by hand, so a person decides"],
+  ["gate.small_fleet", "too few pairs for any test, so a person decides"],
+  ["gate.silent_canaries", "too many canaries are silent or failed"],
+  ["gate.world_changed", "canaries and controls moved alike: the inputs changed, not only the release"],
+  ["gate.few_pairs", "not enough complete pairs yet"],
+  ["gate.too_young", "not watched for long enough yet"],
+  ["gate.certified", "every guarded metric is certified within its margin"],
+  ["gate.no_harm_found", "no harm found, on enough pairs and for long enough"],
   ["slot.corrupt", "the slot's contents are damaged"],
   ["release.rejected", "this device rejected it before"],
   ["operator.abort", "stopped by a person"],
   ["operator.rollback", "taken back by a person"],
   ["rollout.failures", "more devices failed than allowed"],
   ["device.timeout", "offered, then silent for too long"],
+  ["device.runtime", "this device's runtime does not work; the release is not blamed"],
 ]);

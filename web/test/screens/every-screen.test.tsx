@@ -26,6 +26,9 @@ const screens: Record<string, { node: ComponentChildren; reads: string; empty?: 
     empty: { ...fixtures.release, variants: [], rollouts: [], devices: { running: 0, total: 0 }, gate: { verified: false, result: "", keys_counted: 0, finished_ms: 0, error: "no attestation", attestations_sha256: "" } } },
   rollouts: { node: <RolloutsScreen />, reads: "/rollouts", empty: fixtures.list([]) },
   rollout: { node: <RolloutScreen id="ro-7d1e" />, reads: "/rollouts/ro-7d1e", empty: { ...fixtures.rollout, phases: [], failures: [], log: [], devices: {}, from_version: "" } },
+  "gated rollout": { node: <RolloutScreen id="ro-9a01" />, reads: "/rollouts/ro-9a01/verdict",
+    empty: { ...fixtures.verdicts.early, pairs: [], verdict: { ...fixtures.verdicts.early.verdict, reasons: [], groups: [], certificates: [] } } },
+  "recalled rollout": { node: <RolloutScreen id="ro-9b02" />, reads: "/rollouts/ro-9b02", empty: { ...fixtures.recalledRollout, phases: [], failures: [], log: [], devices: {}, from_version: "", reason: "" } },
   telemetry: { node: <TelemetryScreen />, reads: "/telemetry", empty: { ...fixtures.telemetry, releases: [] } },
 };
 

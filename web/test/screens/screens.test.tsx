@@ -259,11 +259,11 @@ describe("rollouts", () => {
     expect(server.asked("POST", "/rollouts/ro-7d1e:abort").map((call) => call.headers["If-Match"])).toEqual(['"5"', '"6"']);
     expect(server.asked("POST", "/rollouts/ro-7d1e:abort")[0]!.body).toEqual({});
   });
-  test("that ended offer no action", async () => expect((await show(<RolloutScreen id="ro-51aa" />)).querySelector(".actions")).toBeNull());
+  test("that ended can only be rolled back", async () => expect([...(await show(<RolloutScreen id="ro-51aa" />)).querySelectorAll(".actions > button")].map(text)).toEqual(["Roll back"]));
   test("offer a viewer nothing, and say why", async () => {
     session.value = { ...fixtures.session, role: "viewer" };
     const page = await show(<RolloutScreen id="ro-7d1e" />);
-    expect([...page.querySelectorAll<HTMLButtonElement>(".actions > button")].map((b) => b.disabled)).toEqual([true, true, true]);
+    expect([...page.querySelectorAll<HTMLButtonElement>(".actions > button")].map((b) => b.disabled)).toEqual([true, true, true, true]);
     expect(text(page.querySelector(".actions"))).toContain("These need the role operator.");
   });
 });

@@ -50,6 +50,12 @@ describe("hints", () => {
     vi.advanceTimersByTime(coalesceMs);
     expect(listener).toHaveBeenCalledTimes(1);
   });
+  test("that a gate has looked reaches who shows its verdict, and makes nobody else read again", () => {
+    const [verdict, another, rollout, list, overview] = [listens("gate:ro-1"), listens("gate:ro-2"), listens("rollout:ro-1"), listens("rollouts"), listens("overview")];
+    heard({ topic: "rollout:ro-1", kind: "gate", id: "ro-1" });
+    vi.advanceTimersByTime(coalesceMs);
+    expect([verdict, another, rollout, list, overview].map((one) => one.mock.calls.length)).toEqual([1, 0, 0, 0, 0]);
+  });
   test("it does not reach who shows another object", () => {
     const [other, list] = [listens("device:dev-2"), listens("releases")];
     heard({ topic: "devices", kind: "changed", id: "dev-1" });
@@ -76,6 +82,21 @@ describe("the stream", () => {
     expect(liveState.value).toBe("reconnecting");
     FakeEventSource.last.opens();
     expect(liveState.value).toBe("live");
+  });
+  test("asks for a gated rollout as long as it is shown, and stays live meanwhile", () => {
+    const asked = () => new URL(FakeEventSource.last.url, "https://x").searchParams.get("topics");
+    stops.push(listen("gate:ro-1", () => undefined));
+    starts();
+    expect(asked()).toBe("overview,devices,releases,rollouts,rollout:ro-1");
+    FakeEventSource.last.opens();
+    const first = FakeEventSource.last;
+    const [leave] = [listen("gate:ro-2", () => undefined)];
+    expect(asked()).toBe("overview,devices,releases,rollouts,rollout:ro-1,rollout:ro-2");
+    expect([first.readyState, liveState.value]).toEqual([FakeEventSource.CLOSED, "live"]);
+    stops.push(listen("gate:ro-2", () => undefined));
+    leave();
+    listens("rollout:ro-3");
+    expect(FakeEventSource.all).toHaveLength(2);
   });
   test("once it is open everything is read again: something may have changed before", () => {
     const listener = listens("devices");
