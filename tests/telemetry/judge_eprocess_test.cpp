@@ -130,6 +130,33 @@ TEST_CASE("graded scores: flipping the signs of any scores has mean one, exactly
   }
 }
 
+TEST_CASE("graded scores: no rule for when to stop gains, even when pairs weigh differently") {
+  // States: full plus, full minus, small plus, small minus; each next pair is full or small, plus or minus, by fair
+  // coins.
+  constexpr int last = 10;
+  std::map<std::array<int, 4>, double> best;
+  const std::function<double(std::array<int, 4>)> value = [&](std::array<int, 4> state) {
+    if (const auto known = best.find(state); known != best.end()) return known->second;
+    ScoreCounts counts{};
+    counts[2 * score_max] = state[0];
+    counts[0] = state[1];
+    counts[score_max + 3] = state[2];
+    counts[score_max - 3] = state[3];
+    double stop = std::exp(log_e_scores(counts));
+    if (state[0] + state[1] + state[2] + state[3] < last) {
+      double go_on = 0;
+      for (std::size_t next = 0; next < 4; ++next) {
+        ++state[next];
+        go_on += value(state) / 4;
+        --state[next];
+      }
+      stop = std::max(stop, go_on);
+    }
+    return best[state] = stop;
+  };
+  CHECK(value({}) == Approx(1).epsilon(1e-9));
+}
+
 TEST_CASE("graded scores grow with any score, and full scores are the sign test") {
   std::mt19937_64 engine(4);
   for (int round = 0; round < 200; ++round) {

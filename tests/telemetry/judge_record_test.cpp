@@ -26,7 +26,7 @@ std::string refusal(Spoil spoil) {
 
 TEST_CASE("any verdict survives its record, and the record gives the same verdict again, byte for byte") {
   std::mt19937_64 engine(31);
-  for (int round = 0; round < 150; ++round) {
+  for (int round = 0; round < 40; ++round) {
     VerdictRecord record = judged(any_evidence(engine));
     if (round % 5 == 0) {
       for (PairEvidence& pair : record.evidence.pairs) pair.within = WithinDevice{std::int64_t(engine() % 100) - 50, 7};

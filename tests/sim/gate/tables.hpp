@@ -19,6 +19,6 @@ struct Effort {
 // Print their table and return the goals it decides.
 std::vector<Goal> roll_back_table(const Effort& effort);
 std::vector<Goal> pairs_needed_table(const Effort& effort);
-std::vector<Goal> judge_cost(int repeats);
+std::vector<Goal> judge_cost(int pairs, int repeats);  // one goal
 
 }  // namespace ferry::sim
