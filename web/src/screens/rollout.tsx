@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import type { List, Rollout, RolloutDevice, VerdictRecord } from "../api/types";
 import { Card, Facts } from "../components/card";
 import { LiveGate } from "../components/live-gate";
@@ -109,21 +110,19 @@ function Devices({ id, arms }: { id: string; arms: Map<string, Arm> }) {
   );
 }
 
-// Everything that needs the gate's verdict, which a rollout without a gate does not have.
+// A rollout with a gate waits for the gate's verdict too: shown one after the other the page would jump.
 function Gated({ rollout }: { rollout: Rollout }) {
   const topics = [`rollout:${rollout.id}`, ...(rollout.state === "running" ? [`gate:${rollout.id}`] : [])];
   const verdict = useResource<VerdictRecord>(`${rolloutHref(rollout.id)}/verdict`, topics);
-  return (
-    <>
-      <LiveGate rollout={rollout} verdict={verdict} />
-      <Rest rollout={rollout} arms={armsOf(verdict.value)} />
-    </>
-  );
+  if (verdict.value === undefined && !verdict.problem) return <p class="loading" role="status">Loading…</p>;
+  return <Cards rollout={rollout} gate={<LiveGate rollout={rollout} verdict={verdict} />} arms={armsOf(verdict.value)} />;
 }
 
-function Rest({ rollout: r, arms }: { rollout: Rollout; arms: Map<string, Arm> }) {
+function Cards({ rollout: r, gate, arms }: { rollout: Rollout; gate?: ComponentChildren; arms: Map<string, Arm> }) {
   return (
-    <>
+    <div class="columns">
+      <Card title="Progress" wide><RolloutBar counts={r.devices} what="Devices" /></Card>
+      {gate}
       <Card title="Phases"><Phases rollout={r} /></Card>
       <div class="stack">
         <Card title="Failures by reason"><Failures rollout={r} /></Card>
@@ -140,7 +139,7 @@ function Rest({ rollout: r, arms }: { rollout: Rollout; arms: Map<string, Arm> }
       </div>
       <Card title="Verdict log" wide><VerdictLog rollout={r} /></Card>
       <Card title="Devices" wide><Devices id={r.id} arms={arms} /></Card>
-    </>
+    </div>
   );
 }
 
@@ -167,10 +166,7 @@ export function RolloutScreen({ id }: { id: string }) {
           <>
             <RolloutActions rollout={r} reload={rollout.reload} />
             {r.recalled && <Recalled rollout={r} />}
-            <div class="columns">
-              <Card title="Progress" wide><RolloutBar counts={r.devices} what="Devices" /></Card>
-              {r.gate ? <Gated rollout={r} /> : <Rest rollout={r} arms={noArms} />}
-            </div>
+            {r.gate ? <Gated rollout={r} /> : <Cards rollout={r} arms={noArms} />}
           </>
         )}
       </Loaded>
