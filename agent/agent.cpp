@@ -1,6 +1,7 @@
 // Who knows whom in the agent. Each object below says why it exists.
 #include "agent/agent.hpp"
 
+#include "agent/memory.hpp"
 #include "agent/poll_loop.hpp"
 #include "agent/telemetry_link.hpp"
 #include "agent/update_driver.hpp"
@@ -153,7 +154,8 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
                        status,
                        ports.clock,
                        ports.random,
-                       log};
+                       log,
+                       give_back_memory};
   PollLoop poll(identity, data, std::move(poll_ports));
   poll_wake = &poll;
 

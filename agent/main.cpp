@@ -1,6 +1,7 @@
 // ferry-agent: run, enroll, status. Parses the command line and maps errors to exit codes (UX.md §3.2).
 #include "agent/agent.hpp"
 #include "agent/enroll.hpp"
+#include "agent/memory.hpp"
 #include "agent/status.hpp"
 #include "common/program.hpp"
 
@@ -21,6 +22,7 @@ Path own_path() {
 }
 
 Result<> run(const Config& config) {
+  keep_memory_small();
   EndSignals ends;
   SystemClock clock;
   SystemRandom random;

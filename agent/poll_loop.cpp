@@ -22,6 +22,7 @@ void PollLoop::start() {
   thread_ = std::thread([this] {
     while (!sleeper_.stopped()) {
       Duration wait = round();
+      if (ports_.at_rest) ports_.at_rest();
       sleeper_.sleep(wait);
     }
   });

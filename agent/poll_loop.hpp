@@ -29,6 +29,7 @@ struct PollPorts {
   Clock& clock;
   Random& random;
   Log& log;
+  std::function<void()> at_rest = {};  // after each round, before the loop's thread sleeps
 };
 
 // Everything in `ports` outlives it.
