@@ -27,15 +27,16 @@ Result<> BaselineStore::add(const std::string& device, const ReleaseWindow& wind
     TRY(filling, unpack_window(rows.front().blob(1)));
     full = Blob{rows.front().blob(2)};
     if (filling.duration.count() >= baseline_half_inferences || now_ms - started_ms >= baseline_half_ms) {
-      full = pack_window(filling);
+      full = Blob{rows.front().blob(1)};
       filling = window;
       started_ms = now_ms;
     } else {
       filling.merge(window);
     }
   }
+  TRY(auto packed, pack_window(filling));
   TRY(auto stored, database_.query(insert, {device, window.key.model, window.key.version, started_ms, now_ms,
-                                            pack_window(filling), std::move(full)}));
+                                            std::move(packed), std::move(full)}));
   (void)stored;
   if (!rows.empty()) return {};
   TRY(auto dropped,

@@ -6,7 +6,10 @@
 namespace ferry::server {
 namespace {
 
-Value packed(const telemetry::ReleaseWindow& window) { return window.key.model.empty() ? Blob{} : pack_window(window); }
+Result<Blob> packed(const telemetry::ReleaseWindow& window) {
+  if (window.key.model.empty()) return Blob{};
+  return pack_window(window);
+}
 
 Result<> done(Result<std::vector<Row>> result) {
   if (!result) return std::move(result).error();
@@ -16,12 +19,16 @@ Result<> done(Result<std::vector<Row>> result) {
 }  // namespace
 
 Result<> GateStore::insert(const std::string& rollout, const GatePairRow& row) {
+  TRY(auto canary_before, packed(row.canary_before));
+  TRY(auto control_before, packed(row.control_before));
+  TRY(auto canary_now, packed(row.canary_now));
+  TRY(auto control_now, packed(row.control_now));
   return done(database_.query(
       "insert into gate_pairs (rollout, number, started_ms, canary_heard_ms, control_heard_ms, evidence, "
       "canary_before, "
       "control_before, canary_now, control_now) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
       {rollout, row.number, row.started_ms, row.canary_heard_ms, row.control_heard_ms, row.evidence,
-       packed(row.canary_before), packed(row.control_before), packed(row.canary_now), packed(row.control_now)}));
+       std::move(canary_before), std::move(control_before), std::move(canary_now), std::move(control_now)}));
 }
 
 Result<std::vector<GatePairRow>> GateStore::load(const std::string& rollout) {
@@ -47,18 +54,21 @@ Result<std::vector<GatePairRow>> GateStore::load(const std::string& rollout) {
 }
 
 Result<> GateStore::set_start(const std::string& rollout, const GatePairRow& row) {
+  TRY(auto canary_before, packed(row.canary_before));
+  TRY(auto control_before, packed(row.control_before));
   return done(
       database_.query("update gate_pairs set started_ms = $3, canary_before = $4, control_before = $5 "
                       "where rollout = $1 and number = $2",
-                      {rollout, row.number, row.started_ms, packed(row.canary_before), packed(row.control_before)}));
+                      {rollout, row.number, row.started_ms, std::move(canary_before), std::move(control_before)}));
 }
 
 Result<> GateStore::set_now(const std::string& rollout, const GatePairRow& row) {
-  return done(
-      database_.query("update gate_pairs set canary_heard_ms = $3, control_heard_ms = $4, canary_now = $5, "
-                      "control_now = $6 where rollout = $1 and number = $2",
-                      {rollout, row.number, row.canary_heard_ms, row.control_heard_ms, packed(row.canary_now),
-                       packed(row.control_now)}));
+  TRY(auto canary_now, packed(row.canary_now));
+  TRY(auto control_now, packed(row.control_now));
+  return done(database_.query(
+      "update gate_pairs set canary_heard_ms = $3, control_heard_ms = $4, canary_now = $5, "
+      "control_now = $6 where rollout = $1 and number = $2",
+      {rollout, row.number, row.canary_heard_ms, row.control_heard_ms, std::move(canary_now), std::move(control_now)}));
 }
 
 Result<> GateStore::set_evidence(const std::string& rollout, std::int64_t number, const std::string& evidence) {

@@ -4,8 +4,22 @@
 #include "telemetry/otlp.hpp"
 
 namespace ferry::server {
+namespace {
 
-Blob pack_window(const telemetry::ReleaseWindow& window) {
+constexpr std::string_view folded_errors = "other";
+
+void fold_errors(telemetry::ReleaseWindow& window) {
+  while (window.errors.size() > telemetry::error_types_max) {
+    auto last = std::prev(window.errors.end());
+    if (last->first == folded_errors) --last;
+    window.errors[std::string(folded_errors)] += last->second;
+    window.errors.erase(last);
+  }
+}
+
+}  // namespace
+
+Result<Blob> pack_window(const telemetry::ReleaseWindow& window) {
   telemetry::WindowReport report;
   report.install = report.boot = "roll-up";
   report.seq = 1;
@@ -14,7 +28,11 @@ Blob pack_window(const telemetry::ReleaseWindow& window) {
   key.slot = "a";
   key.rollout.clear();
   key.arm = "none";
-  return Blob{telemetry::encode_otlp(report)};
+  fold_errors(report.releases.front());
+  Blob packed{telemetry::encode_otlp(report)};
+  if (auto readable = unpack_window(packed.bytes); !readable)
+    return std::move(readable).error().within("the sum of " + window.key.model + " " + window.key.version);
+  return packed;
 }
 
 Result<telemetry::ReleaseWindow> unpack_window(const std::string& bytes) {

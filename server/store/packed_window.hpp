@@ -7,8 +7,10 @@
 
 namespace ferry::server {
 
-// Slot, rollout and arm are left out: a stored window is of a release.
-Blob pack_window(const telemetry::ReleaseWindow& window);
+// Slot, rollout and arm are left out: a stored window is of a release. What several uploads add up to may be more than
+// one may hold: error types beyond the limit become "other"; bad_input when it could not be read again (one such row
+// would take everybody's telemetry, or the next start, with it).
+Result<Blob> pack_window(const telemetry::ReleaseWindow& window);
 // internal when the bytes hold anything but one release.
 Result<telemetry::ReleaseWindow> unpack_window(const std::string& bytes);
 // Empty bytes: an empty window.

@@ -1,60 +1,14 @@
 // SQL of telemetry. A stored window is the OTLP form of one release: the codec is there and is tested.
 #include "server/store/telemetry.hpp"
 
+#include "server/store/packed_window.hpp"
 #include "telemetry/exactly_once.hpp"
-#include "telemetry/otlp.hpp"
 
 namespace ferry::server {
 namespace {
 
 using telemetry::ReleaseWindow;
 using telemetry::SequenceWindow;
-
-constexpr std::string_view folded_errors = "other";
-
-// Roll-ups mix slots, rollouts and arms: their key is the release alone.
-ReleaseWindow of_release(ReleaseWindow window) {
-  window.key.slot = "a";
-  window.key.rollout.clear();
-  window.key.arm = "none";
-  return window;
-}
-
-// What several devices sent may be more than one of them may send: the least known error types become one.
-void fold_errors(ReleaseWindow& window) {
-  while (window.errors.size() > telemetry::error_types_max) {
-    auto last = std::prev(window.errors.end());
-    if (last->first == folded_errors) --last;
-    window.errors[std::string(folded_errors)] += last->second;
-    window.errors.erase(last);
-  }
-}
-
-Blob pack(const ReleaseWindow& window) {
-  telemetry::WindowReport report;
-  report.install = report.boot = "roll-up";
-  report.seq = 1;
-  report.releases.push_back(window);
-  return Blob{telemetry::encode_otlp(report)};
-}
-
-Result<ReleaseWindow> unpack(const std::string& bytes) {
-  TRY(auto report, telemetry::decode_otlp(bytes));
-  if (report.releases.size() != 1) return Error{Errc::internal, "telemetry: a stored roll-up holds no release"};
-  return std::move(report.releases.front());
-}
-
-// The stored form of `before` (may be null) with `window` added. bad_input when it could not be read again: then the
-// report is refused, for a row that cannot be read would take everybody's telemetry with it.
-Result<Blob> merge_packed(const ReleaseWindow* before, const ReleaseWindow& window) {
-  ReleaseWindow merged = before ? *before : window;
-  if (before) merged.merge(window);
-  fold_errors(merged);
-  Blob packed = pack(merged);
-  if (auto readable = unpack(packed.bytes); !readable)
-    return std::move(readable).error().within("the sum of " + window.key.model + " " + window.key.version);
-  return packed;
-}
 
 bool sane(const ReleaseWindow& window) {
   const auto all_sane = [](const std::vector<std::uint64_t>& counts) {
@@ -74,38 +28,38 @@ Result<> done(Result<std::vector<Row>> result) {
 }  // namespace
 
 Result<> TelemetryStore::merge_minute(const ReleaseWindow& window, std::int64_t minute) {
-  const ReleaseWindow release = of_release(window);
   TRY(auto rows,
       database_.query("select data from telemetry_minutes where model = $1 and version = $2 and minute_ms = $3",
-                      {release.key.model, release.key.version, minute}));
-  std::optional<ReleaseWindow> before;
+                      {window.key.model, window.key.version, minute}));
+  ReleaseWindow sum = window;
   if (!rows.empty()) {
-    TRY(before, unpack(rows.front().blob(0)));
+    TRY(sum, unpack_window(rows.front().blob(0)));
+    sum.merge(window);
   }
-  TRY(auto packed, merge_packed(before ? &*before : nullptr, release));
+  TRY(auto packed, pack_window(sum));
   return done(
       database_.query("insert into telemetry_minutes (model, version, minute_ms, data) values ($1, $2, $3, $4) "
                       "on conflict (model, version, minute_ms) do update set data = $4",
-                      {release.key.model, release.key.version, minute, std::move(packed)}));
+                      {window.key.model, window.key.version, minute, std::move(packed)}));
 }
 
 Result<> TelemetryStore::merge_total(const std::string& device, const ReleaseWindow& window, std::int64_t at_ms) {
-  const ReleaseWindow release = of_release(window);
   TRY(auto rows,
       database_.query(
           "select data, last_window_ms from telemetry_devices where device = $1 and model = $2 and version = $3",
-          {device, release.key.model, release.key.version}));
+          {device, window.key.model, window.key.version}));
   std::int64_t last_ms = at_ms;
-  std::optional<ReleaseWindow> before;
+  ReleaseWindow sum = window;
   if (!rows.empty()) {
-    TRY(before, unpack(rows.front().blob(0)));
+    TRY(sum, unpack_window(rows.front().blob(0)));
+    sum.merge(window);
     last_ms = std::max(last_ms, rows.front().integer(1));
   }
-  TRY(auto packed, merge_packed(before ? &*before : nullptr, release));
+  TRY(auto packed, pack_window(sum));
   return done(database_.query(
       "insert into telemetry_devices (device, model, version, last_window_ms, data) values ($1, $2, $3, $4, $5) "
       "on conflict (device, model, version) do update set last_window_ms = $4, data = $5",
-      {device, release.key.model, release.key.version, last_ms, std::move(packed)}));
+      {device, window.key.model, window.key.version, last_ms, std::move(packed)}));
 }
 
 Result<UploadVerdict> TelemetryStore::apply(const std::string& device, const telemetry::WindowReport& report,
@@ -164,7 +118,7 @@ Result<std::vector<MinuteRow>> TelemetryStore::minutes(const std::string& model,
   std::vector<MinuteRow> minutes;
   minutes.reserve(rows.size());
   for (const Row& row : rows) {
-    TRY(auto window, unpack(row.blob(1)));
+    TRY(auto window, unpack_window(row.blob(1)));
     minutes.push_back({row.integer(0), std::move(window)});
   }
   return minutes;
@@ -177,7 +131,7 @@ Result<std::vector<DeviceTotal>> TelemetryStore::totals(const std::string& devic
           {device}));
   std::vector<DeviceTotal> totals;
   for (const Row& row : rows) {
-    TRY(auto window, unpack(row.blob(1)));
+    TRY(auto window, unpack_window(row.blob(1)));
     totals.push_back({row.integer(0), std::move(window)});
   }
   return totals;
