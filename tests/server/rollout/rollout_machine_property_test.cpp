@@ -40,7 +40,7 @@ RolloutPolicy random_policy(Dice& dice) {
 
 RolloutEvent random_event(Dice& dice, const std::vector<std::string>& devices, std::int64_t at_ms) {
   const std::string& device = dice.of(devices);
-  switch (dice.between(0, 24)) {
+  switch (dice.between(0, 26)) {
     case 0:
       return Paused{"ada", "", at_ms};
     case 1:
@@ -70,6 +70,17 @@ RolloutEvent random_event(Dice& dice, const std::vector<std::string>& devices, s
     case 17:
     case 18:
       return Reported{device, Progress::downloading, "", at_ms};
+    case 19: {
+      Judged judged;
+      judged.decision = dice.one_in(3) ? "pass" : dice.one_in(20) ? "fail" : "hold";
+      judged.reason = "gate." + judged.decision;
+      judged.expired = dice.one_in(50);
+      if (dice.one_in(2)) judged.silent = {device};
+      judged.at_ms = at_ms;
+      return judged;
+    }
+    case 20:
+      return dice.one_in(20) ? RolloutEvent(RolledBack{"ada", "", at_ms}) : RolloutEvent(Ticked{at_ms});
     default:
       return Reported{device, Progress::committed, "", at_ms};
   }
@@ -92,11 +103,14 @@ void check_step(const Play& play, const Rollout& before, const Decision& decisio
   CHECK(now.head.revision >= before.head.revision);
   CHECK((!before.head.sized || now.head.sized));
   CHECK(now.devices.size() >= before.devices.size());
-  if (is_terminal(before.head.status)) CHECK(now.head == before.head);
+  // Only a recall comes after the end.
+  if (is_terminal(before.head.status) && now.head.recalled == before.head.recalled) CHECK(now.head == before.head);
+  CHECK((now.head.recalled || !before.head.recalled));
+  if (now.head.recalled) CHECK(is_terminal(now.head.status));
   CHECK(is_terminal(now.head.status) == (now.head.ended_ms != 0));
   if (now.head.soak_until_ms != 0) CHECK_FALSE(is_terminal(now.head.status));
   if (now.head.status == RolloutStatus::failed)
-    CHECK(now.head.reason == reason_rollout_failures);
+    CHECK((now.head.recalled || now.head.reason == reason_rollout_failures));
   else if (!is_terminal(now.head.status))
     CHECK(now.failures() <= now.plan.policy.failures_max);
   // Whoever is assigned something else because of it is told: by the generation, or by its own progress.
@@ -114,6 +128,11 @@ TEST_CASE("whatever happens in whatever order, a rollout's books balance and wha
     Dice dice(seed);
     const auto devices = static_cast<std::size_t>(dice.between(1, 25));
     Play play(random_policy(dice), devices);
+    if (dice.one_in(3) && devices > 3 && play.rollout.plan.policy.phases.size() > 1) {
+      play.rollout.plan.policy.gate = LiveGatePolicy{};
+      play.rollout.plan.pairs = {{"dev-000", "dev-001", ""}, {"dev-002", "dev-003", ""}};
+      index_pairs(play.rollout);
+    }
     auto names = device_names(devices + 5);  // some are not selected
     for (int i = 0; i < 200; ++i) {
       INFO("seed " << seed << ", fact " << i);
@@ -243,6 +262,7 @@ TEST_CASE("over every history: what a device refused, and what failed elsewhere,
           const Progress progress = chosen.progress_of(device);
           CHECK_FALSE((counts_as_failed(progress) && chosen.head.status != RolloutStatus::done));
           CHECK_FALSE(refused(progress));
+          CHECK_FALSE(chosen.head.recalled);
           const Rollout* word = newest_word(history, device, manifest);
           if (word) CHECK_FALSE(refused(word->progress_of(device)));
           // Only a device that proved it, or runs it, is given a release that failed in its last rollout.

@@ -274,8 +274,8 @@ TEST_CASE("what must not be published is refused with the reason, and nothing of
   };
   refused(build({.gate_result = "FAILED"}), Errc::gate_failed, "trust.attestation_failed", "");
   refused(build({.no_attestation = true}), Errc::gate_failed, "trust.attestation_missing", "empty");
-  refused(build({.gate_key = "release"}), Errc::gate_failed, "trust.attestation_missing", "");  // CI attests itself
-  refused(build({.gate_key = "stranger"}), Errc::gate_failed, "trust.attestation_missing", "");
+  refused(build({.gate_key = "release"}), Errc::bad_signature, "trust.attestation_invalid", "");  // CI attests itself
+  refused(build({.gate_key = "stranger"}), Errc::bad_signature, "trust.attestation_invalid", "");
   refused(build({.gate_finished = world.clock.now() - std::chrono::hours{24 * 400}}), Errc::expired,
           "trust.attestation_invalid", "");
   refused(build({.pin_other = true}), Errc::bad_signature, "trust.attestation_invalid", "");
@@ -287,8 +287,8 @@ TEST_CASE("what must not be published is refused with the reason, and nothing of
   auto swapped = build({});
   swapped.request.manifest[swapped.request.manifest.find("Clothing")] = 'c';
   refused(swapped, Errc::bad_signature, "trust.metadata", "");
-  refused(build({.release_key = "gate"}), Errc::bad_signature, "", "role_metadata");
-  refused(build({.release_key = "targets"}), Errc::bad_signature, "", "role_metadata");
+  refused(build({.release_key = "gate"}), Errc::bad_signature, "trust.metadata", "role_metadata");
+  refused(build({.release_key = "targets"}), Errc::bad_signature, "trust.metadata", "role_metadata");
   auto missing = world.publisher.release("1.1.0", 99);
   refused(missing, Errc::bad_input, "", "upload it first");
   auto unlisted = build({});
