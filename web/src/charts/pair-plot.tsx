@@ -8,7 +8,7 @@ import { count } from "../state/format";
 import { ticks, useWidth } from "./scale";
 
 const height = 200;
-const left = 62;
+const left = 70;
 const right = 10;
 const top = 10;
 const bottom = 24;

@@ -11,7 +11,7 @@ import { Card, Facts } from "./card";
 import { Command } from "./copy";
 import { Empty, Loaded } from "./notes";
 import { Reason } from "./reason";
-import { Status, wordOf } from "./status";
+import { Status } from "./status";
 import { Table } from "./table";
 
 function Decision({ verdict }: { verdict: Verdict }) {
@@ -33,7 +33,7 @@ function Evidence({ record: { verdict, policy } }: { record: VerdictRecord }) {
       </p>
       <EvidenceBar unats={unats} threshold={threshold} scale={threshold} />
       <p class="dim">
-        {unats >= threshold ? "Enough: " : ""}1 says nothing, more speaks for harm, less against it. A harmless release ever reaches {evidence(threshold)} with a chance of {percent(policy.alpha_ppm)} at most, however often one looks.
+        {unats >= threshold && "That is enough. "}1 says nothing, more speaks for harm, less against it. A harmless release ever reaches {evidence(threshold)} with a chance of {percent(policy.alpha_ppm)} at most, however often one looks.
       </p>
     </div>
   );
@@ -81,6 +81,12 @@ function AllTests({ record: { verdict, policy } }: { record: VerdictRecord }) {
   );
 }
 
+// 0 says either that harm was found anyway, or that three octaves would have passed unseen.
+function smallestEffect({ smallest_effect_uoct: effect, finding }: Verdict) {
+  if (effect > 0) return <strong>{slower(effect)}</strong>;
+  return <span class="dim">{finding === "harm" ? "harm was found" : "none yet: even eight times slower would pass unseen"}</span>;
+}
+
 function Pairs({ record: { verdict, age_s, policy, randomised } }: { record: VerdictRecord }) {
   const { planned, started, complete, required, silent_canaries, silent_controls } = verdict.pairs;
   return (
@@ -91,7 +97,7 @@ function Pairs({ record: { verdict, age_s, policy, randomised } }: { record: Ver
       ["Silent canaries", count(silent_canaries)],
       ["Silent controls", count(silent_controls)],
       ["Watched for", `${seconds(age_s)} (at least ${seconds(policy.age_pass_min_s)}, at most ${seconds(policy.age_max_s)})`],
-      ["Smallest effect we would have found", verdict.smallest_effect_uoct > 0 ? <strong>{slower(verdict.smallest_effect_uoct)}</strong> : <span class="dim">–</span>],
+      ["Smallest effect we would have found", smallestEffect(verdict)],
     ]} />
   );
 }
@@ -148,7 +154,7 @@ export function LiveGate({ rollout, verdict }: { rollout: Rollout; verdict: Reso
               <Differences record={record} />
               <OwnPast record={record} />
               <AllTests record={record} />
-              <p class="dim recompute">This page shows what is on record ({wordOf(record.verdict.finding)}). Compute it again yourself, from the same evidence:</p>
+              <p class="dim recompute">This page shows what the server has on record. Recompute it yourself, from the same evidence:</p>
               <Command line={`ferry rollout explain ${rollout.id}`} />
             </>
           )}

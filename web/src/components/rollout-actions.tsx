@@ -22,19 +22,19 @@ function Outcome({ rollout, waiting }: { rollout: Rollout; waiting: string }) {
   );
 }
 
-// The old release still lies in the other slot: going back takes no download.
+// As a rule the old release still lies in the other slot (docs/formats/device-api.md, `recalls`).
 function RollbackOutcome({ rollout: { version, from_version, devices, state, id }, rollout }: { rollout: Rollout }) {
   const [taken, busy] = [devices["committed"] ?? 0, busyIn(rollout)];
   const before = from_version || "what it ran before";
   return (
     <>
       <ul class="outcome">
-        <li><strong>{plural(taken, "device")} with {version}:</strong> ordered back to {before} at once, from the other slot, without a download</li>
+        <li><strong>{plural(taken, "device")} with {version}:</strong> ordered back to {before}, at once and without a download where the other slot still holds it</li>
         <li><strong>{count(busy)} on their way:</strong> ordered back too, as soon as they ask</li>
         <li><strong>{count(devices["waiting"] ?? 0)} waiting:</strong> keep what they have{state === "done" && ", and late joiners do not get it either"}</li>
         <li><strong>{version} is quarantined:</strong> it is offered to nobody until a new rollout names it</li>
       </ul>
-      <p>A device whose other slot is empty goes on with what it has. This cannot be undone. The same from a terminal: <code>ferry rollout rollback {id}</code></p>
+      <p>A device with nothing to go back to goes on with what it has. This cannot be undone. The same from a terminal: <code>ferry rollout rollback {id}</code></p>
     </>
   );
 }

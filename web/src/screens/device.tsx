@@ -73,7 +73,7 @@ function Model({ model, rollouts }: { model: DeviceModel; rollouts: DeviceRollou
       ]} />
       {model.rejected.length > 0 && (
         <>
-          <h3>Rejected releases <span class="dim">proved bad on this device, and not taken again</span></h3>
+          <h3>Rejected releases <span class="dim">proved bad here or ordered back, and not taken again</span></h3>
           <Table caption={`Releases of ${model.model} rejected by this device`} rows={model.rejected} rowKey={(r) => r.manifest_sha256} columns={[
             { title: "Release", cell: (r) => <a href={releaseHref(model.model, r.version)}>{r.version}</a> },
             { title: "Reason", cell: (r) => <Reason code={r.reason} /> },

@@ -30,7 +30,7 @@ describe("the live gate", () => {
   test("says fail with the evidence, group by group, and shows the strongest differences first", async () => {
     const page = await shows(fixtures.verdicts.fail);
     expect(text(card(page)!.querySelector(".status"))).toBe("fail");
-    expect(text(card(page)!.querySelector(".gate-evidence"))).toContain("Evidence of harm 23.6 of 20 neededEnough: ");
+    expect(text(card(page)!.querySelector(".gate-evidence"))).toContain("Evidence of harm 23.6 of 20 neededThat is enough. 1 says nothing");
     const table = "Evidence of harm by group";
     expect(column(page, table, "Group")).toEqual(["latency", "silence", "errors", "accuracy"]);
     expect(column(page, table, "Evidence")).toEqual(["46.2", "1", "0.1", "1.83"]);
@@ -38,7 +38,7 @@ describe("the live gate", () => {
     expect(column(page, table, "Not worse")).toEqual(["0", "0", "7", "2"]);
     expect(column(page, table, "Counted by")).toEqual(["latency.p50.sign@50", "no pair yet", "errors.sign@80", "accuracy.sign@20"]);
     expect(card(page)!.querySelector("select")!.value).toBe("latency.p50@50");
-    expect(facts(page)["Smallest effect we would have found"]).toBe("–");
+    expect(facts(page)["Smallest effect we would have found"]).toBe("harm was found");
   });
   test("says hold, and counts the silent canary", async () => {
     const page = await shows(fixtures.verdicts.hold);
@@ -59,6 +59,7 @@ describe("the live gate", () => {
     const page = await shows(fixtures.verdicts.early);
     expect(text(card(page)!.querySelector(".differences"))).toContain("No pair has a value here yet.");
     expect(column(page, "Evidence of harm by group", "Counted by")).toEqual(Array(4).fill("no pair yet"));
+    expect(facts(page)["Smallest effect we would have found"]).toBe("none yet: even eight times slower would pass unseen");
   });
   test("shows any metric at any resolution", async () => {
     const page = await shows(fixtures.verdicts.fail);

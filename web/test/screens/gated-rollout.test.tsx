@@ -58,7 +58,7 @@ describe("rolling back", () => {
     const dialog = page.querySelector("dialog[open]")!;
     expect(text(dialog.querySelector("h2"))).toBe("Roll 1.4.1 back?");
     expect([...dialog.querySelectorAll("li")].map(text)).toEqual([
-      "18 devices with 1.4.1: ordered back to 1.4.0 at once, from the other slot, without a download", "1 on their way: ordered back too, as soon as they ask",
+      "18 devices with 1.4.1: ordered back to 1.4.0, at once and without a download where the other slot still holds it", "1 on their way: ordered back too, as soon as they ask",
       "1 waiting: keep what they have, and late joiners do not get it either", "1.4.1 is quarantined: it is offered to nobody until a new rollout names it",
     ]);
     expect(text(dialog)).toContain("This cannot be undone. The same from a terminal: ferry rollout rollback ro-9a01");
@@ -67,7 +67,7 @@ describe("rolling back", () => {
     server.answers["/rollouts/ro-9a01"] = { ...fixtures.gatedRollout, from_version: "" };
     const page = await show(<RolloutScreen id="ro-9a01" />);
     await click(button(page, "Roll back"));
-    expect(text(page.querySelector("dialog[open] li"))).toContain("ordered back to what it ran before at once");
+    expect(text(page.querySelector("dialog[open] li"))).toContain("ordered back to what it ran before, at once");
   });
   test("is ordered for the revision that was seen, with the reason", async () => {
     server.on("POST /rollouts/ro-9a01:rollback", { body: { ...fixtures.gatedRollout, state: "aborted", recalled: true } });
