@@ -4,6 +4,8 @@
 namespace ferry::ota {
 namespace {
 
+Result<AssignedRelease> release_from_json(const Json& value, std::int64_t length_min);
+
 constexpr std::size_t field_bytes_max = 512;
 constexpr std::int64_t report_number_max = counter_max;
 
@@ -114,7 +116,9 @@ Result<UpdateState> update_from_json(const Json& value) {
   TRY(auto state, string_at(value, "state", 32));
   if (state == "idle") return UpdateState{Idle{}};
   TRY(auto release_value, object_at(value, "release"));
-  TRY(auto release, assigned_release_from_json(*release_value));
+  // A recall goes back from a release that was committed long ago: nothing will be fetched, so target and length are
+  // not known any more.
+  TRY(auto release, release_from_json(*release_value, state == "rolling_back" ? 0 : 1));
   if (state == "downloading") {
     Downloading downloading{.release = std::move(release)};
     TRY(downloading.attempt, integer_at(value, "attempt", 1, 1000));
@@ -239,13 +243,17 @@ Json to_json(const AssignedRelease& release) {
               {"policy", to_json(release.policy)}};
 }
 
-Result<AssignedRelease> assigned_release_from_json(const Json& value) {
+Result<AssignedRelease> assigned_release_from_json(const Json& value) { return release_from_json(value, 1); }
+
+namespace {
+
+Result<AssignedRelease> release_from_json(const Json& value, std::int64_t length_min) {
   AssignedRelease release;
   TRY(release.version, string_at(value, "version", field_bytes_max));
   TRY(release.counter, integer_at(value, "counter", 1, counter_max));
   TRY(release.manifest_sha256, digest_at(value, "manifest_sha256"));
   TRY(release.target, string_at(value, "target", field_bytes_max));
-  TRY(auto length, integer_at(value, "length", 1, static_cast<std::int64_t>(manifest_bytes_max)));
+  TRY(auto length, integer_at(value, "length", length_min, static_cast<std::int64_t>(manifest_bytes_max)));
   release.length = static_cast<std::uint64_t>(length);
   TRY(release.rollout, string_or(value, "rollout", "", field_bytes_max));
   TRY(release.arm, string_or(value, "arm", "none", field_bytes_max));
@@ -255,6 +263,8 @@ Result<AssignedRelease> assigned_release_from_json(const Json& value) {
   }
   return release;
 }
+
+}  // namespace
 
 std::string_view name_of(const UpdateState& update) {
   static constexpr std::array<std::string_view, 5> names{"idle", "downloading", "staged", "trial", "rolling_back"};
