@@ -49,6 +49,7 @@ struct World {
   Identity identity;
   std::unique_ptr<Reporter> reporter;
   std::vector<Assignment> assignments;
+  std::vector<std::size_t> assignments_at_rest;  // how many there were each time the thread came to rest
   int profiles_asked = 0;
   std::unique_ptr<PollLoop> loop;
 
@@ -78,7 +79,8 @@ struct World {
                     status,
                     clock,
                     random,
-                    log};
+                    log,
+                    [this] { assignments_at_rest.push_back(assignments.size()); }};
     loop = std::make_unique<PollLoop>(identity, DataTree{directory.path()}, std::move(ports));
   }
   World(const World&) = delete;
@@ -188,6 +190,14 @@ TEST_CASE("the thread stops at once while it waits for the next check-in") {
   world.clock.until_waiting();
   CHECK(world.assignments.size() == 1);
   world.loop->stop();
+}
+
+TEST_CASE("the thread says that it comes to rest after each round, when the round's work is done") {
+  World world;
+  world.loop->start();
+  world.clock.until_waiting();
+  world.loop->stop();
+  CHECK(world.assignments_at_rest == std::vector<std::size_t>{1});
 }
 
 TEST_CASE("uploads in trouble do not keep the device from its assignments") {
