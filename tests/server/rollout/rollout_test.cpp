@@ -3,6 +3,7 @@
 #include "tests/server/rollout/rollout_fixture.hpp"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 using namespace ferry;
 using namespace ferry::server;
@@ -96,7 +97,9 @@ TEST_CASE("plan and head survive being stored") {
 
 TEST_CASE("a stored head or plan that is damaged is refused, not half read") {
   const Json head = to_json(RolloutHead{});
+  const std::set<std::string> newer{"gate_passed", "gate_reason", "recalled", "pairs"};  // older servers wrote none
   for (const auto& [key, ignored] : head.items()) {
+    if (newer.contains(key)) continue;
     Json damaged = head;
     damaged.erase(key);
     INFO(key);
@@ -104,6 +107,7 @@ TEST_CASE("a stored head or plan that is damaged is refused, not half read") {
   }
   const Json plan = to_json(make_plan("ro-1", "1.0.0"));
   for (const auto& [key, ignored] : plan.items()) {
+    if (newer.contains(key)) continue;
     Json damaged = plan;
     damaged.erase(key);
     INFO(key);
