@@ -8,7 +8,12 @@
 
 namespace judge_world {
 
-using namespace ferry::telemetry;  // NOLINT: a header of tests only, inside its own namespace
+using ferry::telemetry::FirstSilent;
+using ferry::telemetry::GateEvidence;
+using ferry::telemetry::JudgePolicy;
+using ferry::telemetry::PairEvidence;
+using ferry::telemetry::ShareComparison;
+using ferry::telemetry::SharePolicy;
 
 // What a pair shows, the same at every resolution of the default policy.
 struct Shown {
@@ -17,6 +22,10 @@ struct Shown {
   std::int64_t control_shift = 0;         // both arms' latency moved by this, too
   bool labels = true;
 };
+
+inline const Shown slower{.p50 = 300'000, .p99 = 300'000};
+inline const Shown alike{};
+inline std::vector<Shown> same(std::size_t pairs, const Shown& shown) { return std::vector<Shown>(pairs, shown); }
 
 inline PairEvidence pair_that_shows(std::size_t i, const Shown& shown, const JudgePolicy& policy = {}) {
   PairEvidence pair;
@@ -45,6 +54,11 @@ inline GateEvidence evidence_of(const std::vector<Shown>& pairs, std::int64_t ag
   evidence.age_s = age_s;
   for (std::size_t i = 0; i < pairs.size(); ++i) evidence.pairs.push_back(pair_that_shows(i, pairs[i]));
   return evidence;
+}
+
+inline void silence(PairEvidence& pair) {
+  pair.canary_silent = true;
+  if (pair.first_silent == FirstSilent::none) pair.first_silent = FirstSilent::canary;
 }
 
 // Anything that check_evidence lets through, from a seed.

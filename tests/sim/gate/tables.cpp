@@ -45,7 +45,6 @@ struct Cell {
   std::vector<std::pair<std::string, Tally>> rules;  // ours first
 
   Tally& ours() { return rules.front().second; }
-  double rival(std::size_t i) const { return rules[i].second.share(); }
 };
 
 FleetModel fleet(int pairs, double device_spread, double drift_spread) {
@@ -67,8 +66,11 @@ void play(Cell& cell, int runs) {
   for (int run = 0; run < runs; ++run) {
     const FleetTrace trace = simulate(cell.model, cell.effect, seed + std::uint64_t(run));
     note(cell, 0, "Ferry: matched pairs", run_gate(trace, {}));
+    telemetry::JudgePolicy plain_signs;  // what the hedge is worth
+    plain_signs.p50.hedge_uoct = plain_signs.p99.hedge_uoct = 1;
+    note(cell, 1, "the same without the hedge", run_gate(trace, plain_signs));
     const std::vector<Fired> rivals = run_rivals(trace);
-    for (std::size_t i = 0; i < rivals.size(); ++i) note(cell, i + 1, rivals[i].rule, rivals[i].minute);
+    for (std::size_t i = 0; i < rivals.size(); ++i) note(cell, i + 2, rivals[i].rule, rivals[i].minute);
   }
 }
 
