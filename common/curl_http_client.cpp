@@ -114,7 +114,6 @@ Errc code_of(CURLcode code) {
       return Errc::bad_signature;
     case CURLE_ABORTED_BY_CALLBACK:
       return Errc::cancelled;
-    case CURLE_OUT_OF_MEMORY:
     case CURLE_FAILED_INIT:
     case CURLE_BAD_FUNCTION_ARGUMENT:
     case CURLE_UNKNOWN_OPTION:
@@ -122,6 +121,7 @@ Errc code_of(CURLcode code) {
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_OUT_OF_MEMORY:  // what libcurl says of a header line beyond its 100 KiB
     case CURLE_FILESIZE_EXCEEDED:
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_HTTP2:

@@ -92,7 +92,7 @@ void RequestParser::on_request_impl(beast_http::verb, View method, View target, 
 }
 
 void RequestParser::on_field_impl(beast_http::field name, View name_text, View value, ErrorCode& ec) {
-  if (is_header_done() || body_wanted_) return;  // trailers are read and dropped
+  if (header_ended_) return;  // trailers are read and dropped
   if (++fields_ > fields_max) return refuse(ec, 431, "more than " + std::to_string(fields_max) + " header lines");
   const std::string_view text = plain(value);
   if (name == beast_http::field::transfer_encoding) {
@@ -119,6 +119,7 @@ void RequestParser::on_field_impl(beast_http::field name, View name_text, View v
 }
 
 void RequestParser::on_header_impl(ErrorCode& ec) {
+  header_ended_ = true;
   if (version_ == 11 && !request.headers.count("host")) refuse(ec, 400, "header 'host' is missing");
 }
 

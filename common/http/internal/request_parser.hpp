@@ -51,6 +51,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
 
   int version_ = 11;
   int fields_ = 0;
+  bool header_ended_ = false;
   bool body_wanted_ = false;
   std::size_t body_bytes_max_ = 0;
   std::size_t body_bytes_ = 0;

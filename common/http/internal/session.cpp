@@ -47,8 +47,11 @@ std::string name_of(const Socket& socket) {
 
 }  // namespace
 
-Session::BodyFile::~BodyFile() {
+Session::BodyFile::~BodyFile() { remove(); }
+
+void Session::BodyFile::remove() {
   if (!path_.empty()) ::unlink(path_.c_str());  // absent when the handler renamed it
+  path_.clear();
 }
 
 Result<> Session::BodyFile::create(const Path& directory) {
@@ -388,6 +391,7 @@ asio::awaitable<Session::Outcome> Session::serve_one() {
       response = co_await run_handler(*route, request);
     }
   }
+  body_file.remove();  // before the client can know that the handler is through
   exchange.keep_alive = body_read && parser.wants_connection() && !parts_.draining && !refuse_;
   exchange.head_only = request.method == "HEAD";
   exchange.http_1_0 = parser.http_1_0();

@@ -91,6 +91,7 @@ class Session::BodyFile {
   bool is_open() const { return bool(fd_); }
   const Path& path() const { return path_; }
   void close() { fd_ = FileDescriptor(); }
+  void remove();  // idempotent
 
  private:
   FileDescriptor fd_;

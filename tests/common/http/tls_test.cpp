@@ -55,6 +55,7 @@ struct RawTls {
         answer.append(buffer, static_cast<std::size_t>(got));
       SSL_SESSION_free(session);
       session = SSL_get1_session(ssl);
+      SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);  // else OpenSSL thinks the session bad
     }
     SSL_free(ssl);
     return answer;
