@@ -30,12 +30,15 @@ class Fleet {
         ports_.log.error("too many models for one device", {{"model", item.model}});
         continue;
       }
-      driver(item.model).assign(item.release);
+      driver(item.model);
     }
+    // The order to leave a release first: an assignment seen alone would be fetched and tried like a new one.
     for (auto& [model, one] : drivers_) {
       const auto ordered = std::ranges::find(assignment.recalls, model, &Recall::model);
       one->recall(ordered == assignment.recalls.end() ? std::nullopt : std::optional(*ordered));
     }
+    for (const auto& item : assignment.models)
+      if (const auto found = drivers_.find(item.model); found != drivers_.end()) found->second->assign(item.release);
   }
   void signal(const std::string& model, ActivatorSignal signal) {
     std::lock_guard lock(mutex_);
