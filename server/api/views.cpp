@@ -118,22 +118,28 @@ std::string_view phase_state(const RolloutHead& head, std::size_t phase) {
   return head.soak_until_ms != 0 ? "soaking" : "running";
 }
 
+// Cumulative: a phase holds the devices of those before it.
 Json phases_json(const Rollout& rollout, const Selection& selection) {
+  using Counts = std::array<std::int64_t, progress_count>;
+  std::vector<Counts> own(rollout.plan.policy.phases.size());
+  for (std::size_t rank = 0; rank < selection.members.size(); ++rank)
+    ++own[phase_of(rollout, selection, rank)]
+         [static_cast<std::size_t>(rollout.progress_of(selection.members[rank].device))];
   Json phases = Json::array();
-  std::array<std::int64_t, progress_count> counts{};
-  std::size_t counted = 0;
-  for (std::size_t i = 0; i < rollout.plan.policy.phases.size(); ++i) {
+  Counts counts{};
+  for (std::size_t i = 0; i < own.size(); ++i) {
     const Phase& phase = rollout.plan.policy.phases[i];
-    const std::size_t size = phase_size(selection.members.size(), phase.percent);
-    for (; counted < size; ++counted)
-      ++counts[static_cast<std::size_t>(rollout.progress_of(selection.members[counted].device))];
+    std::int64_t devices = 0;
     Json present = Json::object();
-    for (std::size_t state = 0; state < progress_count; ++state)
+    for (std::size_t state = 0; state < progress_count; ++state) {
+      counts[state] += own[i][state];
+      devices += counts[state];
       if (counts[state] != 0) present[std::string(to_string(static_cast<Progress>(state)))] = counts[state];
+    }
     phases.push_back(Json{{"percent", phase.percent},
                           {"soak_s", phase.soak_s},
                           {"state", phase_state(rollout.head, i)},
-                          {"devices", size},
+                          {"devices", devices},
                           {"counts", std::move(present)}});
   }
   return phases;
@@ -235,7 +241,11 @@ Json rollout_detail_json(Services& services, const Rollout& rollout, const std::
 
 std::size_t phase_of(const Rollout& rollout, const Selection& selection, std::size_t rank_index) {
   const auto& phases = rollout.plan.policy.phases;
-  for (std::size_t i = 0; i < phases.size(); ++i)
+  const Arm arm = rollout.arm_of(selection.members[rank_index].device);
+  if (arm == Arm::canary) return 0;
+  if (arm == Arm::control) return phases.size() - 1;
+  // Under a live gate the first phase are the canaries alone.
+  for (std::size_t i = rollout.gated() ? 1 : 0; i < phases.size(); ++i)
     if (rank_index < phase_size(selection.members.size(), phases[i].percent)) return i;
   return phases.size() - 1;
 }

@@ -1,8 +1,8 @@
 // Load, feed, persist, publish.
 #include "server/rollout/rollout_controller.hpp"
 
-#include "telemetry/judge_record.hpp"
 #include "server/rollout/pairing.hpp"
+#include "telemetry/judge_record.hpp"
 
 namespace ferry::server {
 namespace {
@@ -155,8 +155,8 @@ Result<bool> RolloutController::judge(Rollout& rollout, std::int64_t now_ms) {
   event.at_ms = now_ms;
   // Whatever the rollout's log says of the gate, the evidence behind it is on record.
   TRY(bool changed, feed(rollout, event, no_inbox_row, [&]() -> Result<> {
-        return verdicts_.add_verdict(rollout.plan.id,
-                                     {now_ms, event.decision, telemetry::print_verdict({look->evidence, look->verdict})});
+        return verdicts_.add_verdict(
+            rollout.plan.id, {now_ms, event.decision, telemetry::print_verdict({look->evidence, look->verdict})});
       }));
   if (!changed) hub_.publish("rollout:" + rollout.plan.id, "gate", rollout.plan.id);
   return changed;
@@ -301,8 +301,11 @@ Result<bool> RolloutController::turn() {
   for (auto& [id, rollout] : rollouts_) {
     if (is_terminal(rollout->head.status)) continue;
     TRY(bool ticked, feed(*rollout, Ticked{now_ms}, no_inbox_row));
-    TRY(bool judged, judge(*rollout, now_ms));
-    changed = changed || ticked || judged;
+    changed = changed || ticked;
+    // A gate that cannot be judged holds its own rollout, and nobody else's.
+    auto judged = judge(*rollout, now_ms);
+    if (!judged) log_.error("live gate", {{"rollout", id}, {"error", judged.error().context}});
+    changed = changed || (judged && *judged);
   }
   return changed;
 }
