@@ -10,6 +10,7 @@
 using namespace ferry;
 using namespace ferry::agent;
 using namespace ferry::test;
+using namespace std::chrono_literals;
 using runtime::DataType;
 using runtime::TensorInfo;
 

@@ -9,6 +9,7 @@
 #include "tests/support/temp_dir.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -22,16 +23,14 @@
 
 namespace ferry::test {
 
-using namespace std::chrono_literals;
-
 inline Path worker_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ferry-worker"; }
 
 // True as soon as `condition` holds; looks again every few milliseconds, for events of other processes.
-inline bool eventually(const std::function<bool()>& condition, std::chrono::seconds limit = 20s) {
+inline bool eventually(const std::function<bool()>& condition, std::chrono::seconds limit = std::chrono::seconds{20}) {
   auto until = std::chrono::steady_clock::now() + limit;
   while (!condition()) {
     if (std::chrono::steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(3ms);
+    ::poll(nullptr, 0, 3);  // of another process nothing here is notified
   }
   return true;
 }
@@ -244,7 +243,7 @@ struct ServingWorld {
     return std::ranges::count(signals, wanted) > 0;
   }
   agent::SlotContents put(const ReleaseSpec& spec) const { return put_release(directory.path(), spec); }
-  Result<> prove(const agent::SlotContents& release, Duration limit = 60s) {
+  Result<> prove(const agent::SlotContents& release, Duration limit = std::chrono::seconds{60}) {
     return activator->prove(release, limit, no_cancel);
   }
   void start(const agent::SlotContents& release) {

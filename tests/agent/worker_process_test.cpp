@@ -13,6 +13,7 @@
 using namespace ferry;
 using namespace ferry::agent;
 using namespace ferry::test;
+using namespace std::chrono_literals;
 
 namespace {
 

@@ -10,8 +10,6 @@
 
 namespace ferry::test {
 
-using namespace std::chrono_literals;
-
 inline const Instant sim_start = *from_rfc3339("2026-11-23T08:00:00Z");
 
 // Five roles, one P-256 key each, `team` delegated for "team/*" (not terminating). Edit the Json members, then publish.
