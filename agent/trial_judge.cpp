@@ -8,9 +8,13 @@ TrialJudgement failed(std::string reason, std::string_view absent, std::string m
   return {TrialVerdict::fail, reason.empty() ? std::string(absent) : std::move(reason), std::move(message)};
 }
 
+// The share is of the requests that the policy waits for, so that one early error is no verdict; but of no more than
+// these: a release that fails on everything is not tried a million times.
+constexpr double error_horizon_requests_max = 1000;
+
 bool too_many_errors(const ota::TrialPolicy& policy, std::uint64_t errors, std::uint64_t asked, std::int64_t wanted) {
   if (errors == 0) return false;
-  auto of = std::max(static_cast<double>(asked), static_cast<double>(wanted));
+  auto of = std::max(static_cast<double>(asked), std::min(static_cast<double>(wanted), error_horizon_requests_max));
   return static_cast<double>(errors) * 1e6 > static_cast<double>(policy.error_share_max_ppm) * of;
 }
 

@@ -37,6 +37,16 @@ TEST_CASE("errors fail a trial as soon as no number of good answers could make u
   CHECK(judge_probation(policy, {.requests = 1'000'000, .errors = 1}, seconds{1}).verdict == TrialVerdict::fail);
 }
 
+TEST_CASE("a trial that waits for very many requests does not need as many errors") {
+  ota::TrialPolicy policy;
+  policy.probation_requests = 1'000'000;
+  policy.error_share_max_ppm = 10'000;  // 10 of the first thousand
+  CHECK(judge_probation(policy, {.requests = 10, .errors = 10}, seconds{1}).verdict == TrialVerdict::wait);
+  CHECK(judge_probation(policy, {.requests = 11, .errors = 11}, seconds{1}).verdict == TrialVerdict::fail);
+  CHECK(judge_probation(policy, {.requests = 2'000, .errors = 20}, seconds{1}).verdict == TrialVerdict::wait);
+  CHECK(judge_probation(policy, {.requests = 2'000, .errors = 21}, seconds{1}).verdict == TrialVerdict::fail);
+}
+
 TEST_CASE("one crash fails a trial with the reason that was seen, even when all requests are done") {
   ota::TrialPolicy policy;
   auto shadow = judge_shadow(policy, {.mirrored = 1000, .crashes = 1, .reason = "trial.memory", .message = "killed"},
