@@ -3,6 +3,7 @@
 #include "common/clock.hpp"
 #include "common/http_client.hpp"
 #include "common/json.hpp"
+#include "common/program.hpp"
 #include "common/random.hpp"
 
 #include <functional>
@@ -31,7 +32,7 @@ enum Exit : int {
   exit_bad_signature = 10,
   exit_unreachable = 11,
 };
-int exit_code_of(Errc code);
+using ferry::exit_code_of;
 
 // Talks to `/api/v1` with the bearer token. Errors carry the problem's code where it is one of ours, else its own name
 // for it as the reason.

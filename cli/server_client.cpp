@@ -73,35 +73,6 @@ Result<> check_token(const std::string& token, const std::string& file) {
 
 }  // namespace
 
-int exit_code_of(Errc code) {
-  switch (code) {
-    case Errc::bad_input:
-    case Errc::unsupported:
-      return exit_usage;
-    case Errc::not_found:
-      return exit_not_found;
-    case Errc::denied:
-      return exit_denied;
-    case Errc::conflict:
-      return exit_conflict;
-    case Errc::gate_failed:
-      return exit_gate_failed;
-    case Errc::gate_hold:
-      return exit_gate_hold;
-    case Errc::timeout:
-      return exit_timeout;
-    case Errc::bad_signature:
-    case Errc::expired:
-    case Errc::rollback_refused:
-      return exit_bad_signature;
-    case Errc::unreachable:
-    case Errc::unavailable:
-      return exit_unreachable;
-    default:
-      return exit_failure;
-  }
-}
-
 ServerClient::ServerClient(std::unique_ptr<HttpClient> http, std::string url, std::string token)
     : http_(std::move(http)), url_(std::move(url)), token_(std::move(token)) {
   while (url_.ends_with('/')) url_.pop_back();

@@ -132,6 +132,16 @@ Digest sha256(std::string_view bytes) {
   return hasher.finish();
 }
 
+std::uint64_t hash_rank(std::string_view salt, std::string_view name) {
+  std::string text(salt);
+  text += '\0';
+  text += name;
+  const std::string digest = sha256(text).bytes();
+  std::uint64_t rank = 0;
+  for (std::size_t i = 0; i < 8; ++i) rank = rank << 8 | static_cast<unsigned char>(digest[i]);
+  return rank;
+}
+
 std::string sha512_hex(std::string_view bytes) {
   Hasher hasher(Hasher::Algorithm::sha512);
   hasher.update(bytes);

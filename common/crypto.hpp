@@ -30,6 +30,10 @@ class Digest {
 Digest sha256(std::string_view bytes);
 std::string sha512_hex(std::string_view bytes);
 
+// The place of a name in a draw: the first 64 bits, big-endian, of SHA-256(salt, one zero byte, name). Uniform,
+// different for each salt, the same for ever.
+std::uint64_t hash_rank(std::string_view salt, std::string_view name);
+
 // Incremental SHA-256 (and SHA-512 for TUF targets).
 class Hasher {
  public:

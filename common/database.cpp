@@ -3,6 +3,12 @@
 
 namespace ferry {
 
+Result<> execute(Database& database, std::string_view sql, std::vector<Value> args) {
+  auto done = database.query(sql, std::move(args));
+  if (!done) return std::move(done).error();
+  return {};
+}
+
 std::string Row::text(std::size_t column) const {
   const auto* value = column < values_.size() ? std::get_if<std::string>(&values_[column]) : nullptr;
   return value ? *value : std::string{};

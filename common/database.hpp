@@ -47,6 +47,9 @@ class Database {
   virtual Result<> transaction(const std::function<Result<>(Database&)>& body) = 0;
 };
 
+// One statement whose rows nobody wants.
+Result<> execute(Database& database, std::string_view sql, std::vector<Value> args = {});
+
 // SQLite in WAL + synchronous=FULL, foreign keys on, busy time-out 5 s. ":memory:" works.
 Result<std::unique_ptr<Database>> open_sqlite(const Path& path);
 

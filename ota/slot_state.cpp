@@ -1,6 +1,8 @@
 // Codec of the slot state: writes what slots.md shows, and reads it back suspiciously, because disks lie.
 #include "ota/slot_state.hpp"
 
+#include "common/overloaded.hpp"
+
 namespace ferry::ota {
 namespace {
 
@@ -8,13 +10,6 @@ Result<AssignedRelease> release_from_json(const Json& value, std::int64_t length
 
 constexpr std::size_t field_bytes_max = 512;
 constexpr std::int64_t report_number_max = counter_max;
-
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
 
 template <class E, std::size_t N>
 Result<E> parse_enum(std::string_view text, std::string_view field, const std::array<E, N>& values) {

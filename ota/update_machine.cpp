@@ -1,15 +1,10 @@
 // One arm per row of docs/state-machines/update.md; everything else stays.
 #include "ota/update_machine.hpp"
 
+#include "common/overloaded.hpp"
+
 namespace ferry::ota {
 namespace {
-
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
 
 constexpr std::int64_t ms_per_s = 1000;
 

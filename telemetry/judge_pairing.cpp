@@ -15,16 +15,6 @@ struct Ranked {
   auto operator<=>(const Ranked&) const = default;
 };
 
-std::uint64_t rank_of(std::string_view salt, std::string_view device) {
-  std::string text(salt);
-  text += '\0';
-  text += device;
-  const std::string digest = sha256(text).bytes();
-  std::uint64_t rank = 0;
-  for (std::size_t i = 0; i < 8; ++i) rank = rank << 8 | static_cast<unsigned char>(digest[i]);
-  return rank;
-}
-
 struct Stratum {
   std::string key;
   std::vector<Ranked> devices;  // sorted
@@ -57,7 +47,7 @@ Pairing draw_pairs(std::vector<PairCandidate> candidates, std::string_view salt,
   for (PairCandidate& candidate : candidates) {
     Stratum& stratum = by_key[candidate.stratum];
     stratum.key = candidate.stratum;
-    stratum.devices.push_back({rank_of(salt, candidate.device), std::move(candidate.device)});
+    stratum.devices.push_back({hash_rank(salt, candidate.device), std::move(candidate.device)});
   }
   std::vector<Stratum> strata;
   for (auto& [key, stratum] : by_key) {

@@ -149,7 +149,13 @@ Result<> LiveGates::start(Gate& gate, const std::string& rollout, PairState& sta
   row.started_ms = now_ms;
   TRY(row.canary_before, baselines_.of(pair.canary, gate.model, gate.old_version));
   TRY(row.control_before, baselines_.of(pair.control, gate.model, gate.old_version));
-  TRY_VOID(store_.set_start(rollout, row));
+  auto stored = store_.set_start(rollout, row);
+  if (!stored && stored.error().code == Errc::bad_input) {
+    // A past too strange to be stored is no past: the pair goes on without, and never counts for latency.
+    row.canary_before = row.control_before = {};
+    stored = store_.set_start(rollout, row);
+  }
+  if (!stored) return stored;
   state.row = std::move(row);
   if (gate.first_started_ms == 0) gate.first_started_ms = now_ms;
   return {};

@@ -220,14 +220,6 @@ Result<RolloutHead> rollout_head_from_json(const Json& value) {
   return head;
 }
 
-std::uint64_t rank_of(std::string_view salt, std::string_view device) {
-  std::string text(salt);
-  text += '\0';
-  text += device;
-  const std::string digest = sha256(text).bytes();
-  std::uint64_t rank = 0;
-  for (std::size_t i = 0; i < 8; ++i) rank = rank << 8 | static_cast<unsigned char>(digest[i]);
-  return rank;
-}
+std::uint64_t rank_of(std::string_view salt, std::string_view device) { return hash_rank(salt, device); }
 
 }  // namespace ferry::server

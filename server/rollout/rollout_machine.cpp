@@ -1,18 +1,13 @@
 // Phases by rank, soak, failures, time-outs; and what each device is assigned.
 #include "server/rollout/rollout_machine.hpp"
 
+#include "common/overloaded.hpp"
+
 #include <fmt/format.h>
 #include <algorithm>
 
 namespace ferry::server {
 namespace {
-
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
 
 constexpr std::size_t named_failures_max = 3;  // in one log line
 

@@ -11,11 +11,6 @@ Result<Blob> packed(const telemetry::ReleaseWindow& window) {
   return pack_window(window);
 }
 
-Result<> done(Result<std::vector<Row>> result) {
-  if (!result) return std::move(result).error();
-  return {};
-}
-
 }  // namespace
 
 Result<> GateStore::insert(const std::string& rollout, const GatePairRow& row) {
@@ -23,12 +18,12 @@ Result<> GateStore::insert(const std::string& rollout, const GatePairRow& row) {
   TRY(auto control_before, packed(row.control_before));
   TRY(auto canary_now, packed(row.canary_now));
   TRY(auto control_now, packed(row.control_now));
-  return done(database_.query(
-      "insert into gate_pairs (rollout, number, started_ms, canary_heard_ms, control_heard_ms, evidence, "
-      "canary_before, "
-      "control_before, canary_now, control_now) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-      {rollout, row.number, row.started_ms, row.canary_heard_ms, row.control_heard_ms, row.evidence,
-       std::move(canary_before), std::move(control_before), std::move(canary_now), std::move(control_now)}));
+  return execute(database_,
+                 "insert into gate_pairs (rollout, number, started_ms, canary_heard_ms, control_heard_ms, evidence, "
+                 "canary_before, "
+                 "control_before, canary_now, control_now) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                 {rollout, row.number, row.started_ms, row.canary_heard_ms, row.control_heard_ms, row.evidence,
+                  std::move(canary_before), std::move(control_before), std::move(canary_now), std::move(control_now)});
 }
 
 Result<std::vector<GatePairRow>> GateStore::load(const std::string& rollout) {
@@ -56,36 +51,37 @@ Result<std::vector<GatePairRow>> GateStore::load(const std::string& rollout) {
 Result<> GateStore::set_start(const std::string& rollout, const GatePairRow& row) {
   TRY(auto canary_before, packed(row.canary_before));
   TRY(auto control_before, packed(row.control_before));
-  return done(
-      database_.query("update gate_pairs set started_ms = $3, canary_before = $4, control_before = $5 "
-                      "where rollout = $1 and number = $2",
-                      {rollout, row.number, row.started_ms, std::move(canary_before), std::move(control_before)}));
+  return execute(database_,
+                 "update gate_pairs set started_ms = $3, canary_before = $4, control_before = $5 "
+                 "where rollout = $1 and number = $2",
+                 {rollout, row.number, row.started_ms, std::move(canary_before), std::move(control_before)});
 }
 
 Result<> GateStore::set_now(const std::string& rollout, const GatePairRow& row) {
   TRY(auto canary_now, packed(row.canary_now));
   TRY(auto control_now, packed(row.control_now));
-  return done(database_.query(
+  return execute(
+      database_,
       "update gate_pairs set canary_heard_ms = $3, control_heard_ms = $4, canary_now = $5, "
       "control_now = $6 where rollout = $1 and number = $2",
-      {rollout, row.number, row.canary_heard_ms, row.control_heard_ms, std::move(canary_now), std::move(control_now)}));
+      {rollout, row.number, row.canary_heard_ms, row.control_heard_ms, std::move(canary_now), std::move(control_now)});
 }
 
 Result<> GateStore::set_evidence(const std::string& rollout, std::int64_t number, const std::string& evidence) {
-  return done(database_.query("update gate_pairs set evidence = $3 where rollout = $1 and number = $2",
-                              {rollout, number, evidence}));
+  return execute(database_, "update gate_pairs set evidence = $3 where rollout = $1 and number = $2",
+                 {rollout, number, evidence});
 }
 
 Result<> GateStore::add_verdict(const std::string& rollout, const VerdictRecord& record) {
   TRY(auto rows,
       database_.query("select coalesce(max(number), 0) + 1 from gate_verdicts where rollout = $1", {rollout}));
   const std::int64_t number = rows.front().integer(0);
-  TRY_VOID(
-      done(database_.query("insert into gate_verdicts (rollout, number, at_ms, decision, body) "
-                           "values ($1, $2, $3, $4, $5)",
-                           {rollout, number, record.at_ms, record.decision, record.body})));
-  return done(database_.query("delete from gate_verdicts where rollout = $1 and number <= $2",
-                              {rollout, number - verdict_records_max}));
+  TRY_VOID(execute(database_,
+                   "insert into gate_verdicts (rollout, number, at_ms, decision, body) "
+                   "values ($1, $2, $3, $4, $5)",
+                   {rollout, number, record.at_ms, record.decision, record.body}));
+  return execute(database_, "delete from gate_verdicts where rollout = $1 and number <= $2",
+                 {rollout, number - verdict_records_max});
 }
 
 Result<std::vector<VerdictRecord>> GateStore::verdicts(const std::string& rollout, std::int64_t limit) {

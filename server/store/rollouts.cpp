@@ -4,51 +4,40 @@
 #include <nlohmann/json.hpp>
 
 namespace ferry::server {
-namespace {
-
-Result<> done(Result<std::vector<Row>> result) {
-  if (!result) return std::move(result).error();
-  return {};
-}
-
-}  // namespace
-
 Result<> RolloutStore::add_log(Database& database, const std::string& id, const std::vector<Verdict>& log) {
   if (log.empty()) return {};
   TRY(auto rows, database.query("select coalesce(max(number), 0) + 1 from rollout_log where rollout = $1", {id}));
   std::int64_t number = rows.front().integer(0);
   for (const Verdict& entry : log) {
-    TRY_VOID(
-        done(database.query("insert into rollout_log (rollout, number, at_ms, phase, verdict, decision, detail, actor) "
-                            "values ($1, $2, $3, $4, $5, $6, $7, $8)",
-                            {id, number, entry.at_ms, static_cast<std::int64_t>(entry.phase), entry.verdict,
-                             entry.decision, entry.detail, entry.by})));
+    TRY_VOID(execute(database,
+                     "insert into rollout_log (rollout, number, at_ms, phase, verdict, decision, detail, actor) "
+                     "values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                     {id, number, entry.at_ms, static_cast<std::int64_t>(entry.phase), entry.verdict, entry.decision,
+                      entry.detail, entry.by}));
     ++number;
   }
-  return done(database.query("delete from rollout_log where rollout = $1 and number <= $2",
-                             {id, number - 1 - rollout_log_entries_max}));
+  return execute(database, "delete from rollout_log where rollout = $1 and number <= $2",
+                 {id, number - 1 - rollout_log_entries_max});
 }
 
 Result<> RolloutStore::insert(const RolloutPlan& plan, const Decision& first) {
   return database_.transaction([&](Database& database) -> Result<> {
-    TRY_VOID(done(database.query(
-        "insert into rollouts (id, model, created_ms, plan, head) values ($1, $2, $3, $4, $5)",
-        {plan.id, plan.model, plan.created_ms, dump_json(to_json(plan)), dump_json(to_json(first.head))})));
+    TRY_VOID(execute(database, "insert into rollouts (id, model, created_ms, plan, head) values ($1, $2, $3, $4, $5)",
+                     {plan.id, plan.model, plan.created_ms, dump_json(to_json(plan)), dump_json(to_json(first.head))}));
     return add_log(database, plan.id, first.log);
   });
 }
 
 Result<> RolloutStore::save(const std::string& id, const Decision& decision) {
   return database_.transaction([&](Database& database) -> Result<> {
-    TRY_VOID(
-        done(database.query("update rollouts set head = $2 where id = $1", {id, dump_json(to_json(decision.head))})));
+    TRY_VOID(execute(database, "update rollouts set head = $2 where id = $1", {id, dump_json(to_json(decision.head))}));
     for (const auto& [device, progress] : decision.devices)
-      TRY_VOID(
-          done(database.query("insert into rollout_devices (rollout, device, state, offered_ms, since_ms, reason) "
-                              "values ($1, $2, $3, $4, $5, $6) on conflict (rollout, device) do update set "
-                              "state = $3, offered_ms = $4, since_ms = $5, reason = $6",
-                              {id, device, std::string(to_string(progress.state)), progress.offered_ms,
-                               progress.since_ms, progress.reason})));
+      TRY_VOID(execute(database,
+                       "insert into rollout_devices (rollout, device, state, offered_ms, since_ms, reason) "
+                       "values ($1, $2, $3, $4, $5, $6) on conflict (rollout, device) do update set "
+                       "state = $3, offered_ms = $4, since_ms = $5, reason = $6",
+                       {id, device, std::string(to_string(progress.state)), progress.offered_ms, progress.since_ms,
+                        progress.reason}));
     return add_log(database, id, decision.log);
   });
 }

@@ -20,11 +20,6 @@ bool sane(const ReleaseWindow& window) {
          all_sane(window.classes) && all_sane(window.confidence.counts) && all_sane(window.mnlp.counts);
 }
 
-Result<> done(Result<std::vector<Row>> result) {
-  if (!result) return std::move(result).error();
-  return {};
-}
-
 }  // namespace
 
 Result<> TelemetryStore::merge_minute(const ReleaseWindow& window, std::int64_t minute) {
@@ -37,10 +32,10 @@ Result<> TelemetryStore::merge_minute(const ReleaseWindow& window, std::int64_t 
     sum.merge(window);
   }
   TRY(auto packed, pack_window(sum));
-  return done(
-      database_.query("insert into telemetry_minutes (model, version, minute_ms, data) values ($1, $2, $3, $4) "
-                      "on conflict (model, version, minute_ms) do update set data = $4",
-                      {window.key.model, window.key.version, minute, std::move(packed)}));
+  return execute(database_,
+                 "insert into telemetry_minutes (model, version, minute_ms, data) values ($1, $2, $3, $4) "
+                 "on conflict (model, version, minute_ms) do update set data = $4",
+                 {window.key.model, window.key.version, minute, std::move(packed)});
 }
 
 Result<> TelemetryStore::merge_total(const std::string& device, const ReleaseWindow& window, std::int64_t at_ms) {
@@ -56,10 +51,11 @@ Result<> TelemetryStore::merge_total(const std::string& device, const ReleaseWin
     last_ms = std::max(last_ms, rows.front().integer(1));
   }
   TRY(auto packed, pack_window(sum));
-  return done(database_.query(
+  return execute(
+      database_,
       "insert into telemetry_devices (device, model, version, last_window_ms, data) values ($1, $2, $3, $4, $5) "
       "on conflict (device, model, version) do update set last_window_ms = $4, data = $5",
-      {device, window.key.model, window.key.version, last_ms, std::move(packed)}));
+      {device, window.key.model, window.key.version, last_ms, std::move(packed)});
 }
 
 Result<UploadVerdict> TelemetryStore::apply(const std::string& device, const telemetry::WindowReport& report,
@@ -86,24 +82,26 @@ Result<UploadVerdict> TelemetryStore::apply(const std::string& device, const tel
       return {};
     }
     window.applied(report.seq);
-    TRY_VOID(done(database.query(
+    TRY_VOID(execute(
+        database,
         "insert into telemetry_sequences (device, boot, highest, bitmap, seen_ms) values ($1, $2, $3, $4, $5) "
         "on conflict (device, boot) do update set highest = $3, bitmap = $4, seen_ms = $5",
-        {device, boot, static_cast<std::int64_t>(window.highest), static_cast<std::int64_t>(window.bitmap), now_ms})));
-    TRY_VOID(
-        done(database.query("delete from telemetry_sequences where device = $1 and boot not in (select boot from "
-                            "telemetry_sequences where device = $1 order by seen_ms desc, boot limit $2)",
-                            {device, boots_per_device_max})));
+        {device, boot, static_cast<std::int64_t>(window.highest), static_cast<std::int64_t>(window.bitmap), now_ms}));
+    TRY_VOID(execute(database,
+                     "delete from telemetry_sequences where device = $1 and boot not in (select boot from "
+                     "telemetry_sequences where device = $1 order by seen_ms desc, boot limit $2)",
+                     {device, boots_per_device_max}));
     for (const ReleaseWindow& release : report.releases) {
       if (release.empty()) continue;
       TRY_VOID(merge_minute(release, at_ms / minute_ms * minute_ms));
       TRY_VOID(merge_total(device, release, at_ms));
     }
     if (along) TRY_VOID(along(at_ms));
-    return done(database.query(
+    return execute(
+        database,
         "delete from telemetry_devices where device = $1 and (model, version) not in (select model, version from "
         "telemetry_devices where device = $1 order by last_window_ms desc, model, version limit $2)",
-        {device, device_totals_max}));
+        {device, device_totals_max});
   }));
   return verdict;
 }
@@ -138,7 +136,7 @@ Result<std::vector<DeviceTotal>> TelemetryStore::totals(const std::string& devic
 }
 
 Result<> TelemetryStore::forget_before(std::int64_t minute) {
-  return done(database_.query("delete from telemetry_minutes where minute_ms < $1", {minute}));
+  return execute(database_, "delete from telemetry_minutes where minute_ms < $1", {minute});
 }
 
 }  // namespace ferry::server

@@ -20,19 +20,14 @@ Result<EnrolmentTokenRow> read(const Row& row) {
   return token;
 }
 
-Result<> done(Result<std::vector<Row>> result) {
-  if (!result) return std::move(result).error();
-  return {};
-}
-
 }  // namespace
 
 Result<> TokenStore::insert(const EnrolmentTokenRow& row) {
-  return done(
-      database_.query("insert into enrolment_tokens (id, secret_sha256, created_ms, expires_ms, uses_total, uses_left, "
-                      "labels, created_by) values ($1, $2, $3, $4, $5, $6, $7, $8)",
-                      {row.id, row.secret_sha256.hex(), row.created_ms, row.expires_ms, row.uses_total, row.uses_left,
-                       row.labels, row.created_by}));
+  return execute(database_,
+                 "insert into enrolment_tokens (id, secret_sha256, created_ms, expires_ms, uses_total, uses_left, "
+                 "labels, created_by) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                 {row.id, row.secret_sha256.hex(), row.created_ms, row.expires_ms, row.uses_total, row.uses_left,
+                  row.labels, row.created_by});
 }
 
 Result<std::optional<EnrolmentTokenRow>> TokenStore::find(const std::string& id) {
@@ -56,7 +51,7 @@ Result<std::vector<EnrolmentTokenRow>> TokenStore::list(const std::string& after
 Result<bool> TokenStore::remove(const std::string& id) {
   bool found = false;
   TRY_VOID(database_.transaction([&](Database& database) -> Result<> {
-    TRY_VOID(done(database.query("delete from enrolment_uses where token = $1", {id})));
+    TRY_VOID(execute(database, "delete from enrolment_uses where token = $1", {id}));
     TRY(auto rows, database.query("delete from enrolment_tokens where id = $1 returning id", {id}));
     found = !rows.empty();
     return {};
@@ -86,16 +81,16 @@ Result<> TokenStore::use(const std::string& token, const std::string& key_digest
             "update enrolment_tokens set uses_left = uses_left - 1 where id = $1 and uses_left > 0 returning id",
             {token}));
     if (taken.empty()) return Error{Errc::conflict, "token " + token + ": no use is left"};
-    return done(database.query("insert into enrolment_uses (token, key_digest, device, at_ms) values ($1, $2, $3, $4)",
-                               {token, key_digest, device, at_ms}));
+    return execute(database, "insert into enrolment_uses (token, key_digest, device, at_ms) values ($1, $2, $3, $4)",
+                   {token, key_digest, device, at_ms});
   });
 }
 
 Result<> TokenStore::insert(const AccessTokenRow& row) {
-  return done(
-      database_.query("insert into access_tokens (id, secret_sha256, name, role, created_ms, expires_ms) "
-                      "values ($1, $2, $3, $4, $5, $6)",
-                      {row.id, row.secret_sha256.hex(), row.name, row.role, row.created_ms, row.expires_ms}));
+  return execute(database_,
+                 "insert into access_tokens (id, secret_sha256, name, role, created_ms, expires_ms) "
+                 "values ($1, $2, $3, $4, $5, $6)",
+                 {row.id, row.secret_sha256.hex(), row.name, row.role, row.created_ms, row.expires_ms});
 }
 
 Result<std::vector<AccessTokenRow>> TokenStore::access_tokens() {
