@@ -86,8 +86,8 @@ struct Device {
     REQUIRE(make_directories(data.trust()));
     REQUIRE(make_directories(data.spool().parent_path()));
     REQUIRE(write_file_atomic(data.pinned_root(), server.root_bytes));
-    database = std::move(*open_sqlite(data.spool()));
-    spool = std::move(*EventSpool::open(*database));
+    database = *open_sqlite(data.spool());
+    spool = *EventSpool::open(*database);
     resolver = std::make_unique<ReleaseResolver>(identity, data, serving.clock);
     serving.activator->on_signal([this](const std::string&, ActivatorSignal signal) {
       if (driver) driver->signal(signal);

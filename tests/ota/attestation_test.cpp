@@ -5,7 +5,6 @@
 using namespace ferry;
 using namespace ferry::ota;
 using namespace std::chrono_literals;
-using Json = nlohmann::json;
 
 namespace {
 

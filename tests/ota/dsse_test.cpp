@@ -6,7 +6,6 @@
 
 using namespace ferry;
 using namespace ferry::ota;
-using Json = nlohmann::json;
 
 TEST_CASE("the pre-authentication encoding is the one of the DSSE specification") {
   CHECK(dsse_pae("http://example.com/HelloWorld", "hello world") ==

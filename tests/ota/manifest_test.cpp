@@ -4,7 +4,6 @@
 
 using namespace ferry;
 using namespace ferry::ota;
-using Json = nlohmann::json;
 
 namespace {
 

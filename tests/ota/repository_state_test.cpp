@@ -8,7 +8,6 @@
 using namespace ferry;
 using namespace ferry::ota;
 using namespace std::chrono_literals;
-using Json = nlohmann::json;
 
 namespace {
 

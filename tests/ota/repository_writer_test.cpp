@@ -9,7 +9,6 @@
 using namespace ferry;
 using namespace ferry::ota;
 using namespace std::chrono_literals;
-using Json = nlohmann::json;
 
 namespace {
 

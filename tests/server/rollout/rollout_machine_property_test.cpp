@@ -235,10 +235,15 @@ bool refused(Progress progress) {
   return progress == Progress::rolled_back || progress == Progress::rejected || progress == Progress::refused;
 }
 
-// The newest rollout of this release in which the device has a place of its own; null when there is none.
-const Rollout* newest_word(const History& history, const std::string& device, const Digest& manifest) {
+// The newest rollout of this release, newer than `chosen`, in which the device has a place of its own; null when there
+// is none. (What it refused in an older one a person has named again in `chosen`.)
+const Rollout* newest_word(const History& history, const std::string& device, const Digest& manifest,
+                           const Rollout& chosen) {
   for (const Rollout* rollout : history.newest_first)
-    if (rollout->plan.manifest_sha256 == manifest && rollout->progress_of(device) != Progress::waiting) return rollout;
+    if (rollout == &chosen)
+      return nullptr;
+    else if (rollout->plan.manifest_sha256 == manifest && rollout->progress_of(device) != Progress::waiting)
+      return rollout;
   return nullptr;
 }
 
@@ -263,7 +268,7 @@ TEST_CASE("over every history: what a device refused, and what failed elsewhere,
           CHECK_FALSE((counts_as_failed(progress) && chosen.head.status != RolloutStatus::done));
           CHECK_FALSE(refused(progress));
           CHECK_FALSE(chosen.head.recalled);
-          const Rollout* word = newest_word(history, device, manifest);
+          const Rollout* word = newest_word(history, device, manifest, chosen);
           if (word) CHECK_FALSE(refused(word->progress_of(device)));
           // Only a device that proved it, or runs it, is given a release that failed in its last rollout.
           if (quarantined(manifest, history.newest_first)) {
