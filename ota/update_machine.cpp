@@ -212,13 +212,14 @@ Step probation_passed(const SlotState& state, const Trial& trial, const Probatio
 
 // The other slot's release answers again, without a download and without a trial: it proved itself here before. With
 // nothing to go back to the device goes on: an answer in doubt is better than none, and the next assignment replaces
-// it.
+// it. Below the signed floor there is nothing to go back to: the server's order is no signature.
 Step recalled(const SlotState& state, const Recalled& event) {
   for (SlotName slot : {SlotName::a, SlotName::b}) {
     const auto& entry = state.slot(slot);
     if (!entry || entry->manifest_sha256 != event.manifest_sha256) continue;
     const bool serves = state.active == slot;
-    if (serves && !state.slot(other(slot))) return stay(state);
+    const auto& before = state.slot(other(slot));
+    if (serves && (!before || before->counter < state.floor)) return stay(state);
     SlotState next = state;
     if (remembered(event.reason)) reject(next, entry->manifest_sha256, entry->version, event.reason, event.at_ms);
     RollingBack back;

@@ -339,6 +339,17 @@ TEST_CASE("a recall with nothing to go back to leaves the device answering until
   CHECK(std::get<GoBack>(erased.commands[0]).slot == SlotName::a);
 }
 
+TEST_CASE("a recall never brings back a release below the signed floor, whoever orders it") {
+  SlotState state = base();
+  state.b = entry(1);
+  state.floor = 2;
+  for (const char* reason : {"gate.latency", "operator.rollback"}) {
+    auto next = step(state, Recalled{release(2).manifest_sha256, reason, "", now_ms});
+    CHECK(next.state == state);
+    CHECK(next.commands.empty());
+  }
+}
+
 TEST_CASE("a person's order to roll back is obeyed and not held against the release") {
   SlotState state = base();
   state.b = entry(1);
