@@ -40,13 +40,6 @@ struct Series {
   std::map<std::int64_t, ReleaseWindow> points;
 };
 
-void merge_into(ReleaseWindow& into, const ReleaseWindow& window) {
-  if (into.key.model.empty())
-    into = window;
-  else
-    into.merge(window);
-}
-
 Json histogram_json(const telemetry::BoundedHistogram& histogram) {
   return Json{{"bounds", histogram.bounds}, {"counts", histogram.counts}};
 }

@@ -25,13 +25,6 @@ telemetry::DeviceCounts counts_of(const ReleaseWindow& window) {
   return counts;
 }
 
-void add(ReleaseWindow& into, const ReleaseWindow& window) {
-  if (into.key.model.empty())
-    into = window;
-  else
-    into.merge(window);
-}
-
 // A pair's evidence is stored as a record of that pair alone: the format is there, checked and versioned.
 std::string pack(const telemetry::JudgePolicy& policy, const telemetry::PairEvidence& pair) {
   telemetry::VerdictRecord record;
@@ -110,7 +103,7 @@ std::optional<GatePairRow> LiveGates::taken(const Gate& gate, const Place& place
   GatePairRow row = present;
   (place.canary ? row.canary_heard_ms : row.control_heard_ms) = now_ms;
   if (began_ms >= row.started_ms + gate.policy.warm_up_s * 1000)
-    add(place.canary ? row.canary_now : row.control_now, window);
+    merge_into(place.canary ? row.canary_now : row.control_now, window);
   return row;
 }
 

@@ -22,6 +22,13 @@ bool sane(const ReleaseWindow& window) {
 
 }  // namespace
 
+void merge_into(ReleaseWindow& sum, const ReleaseWindow& window) {
+  if (sum.key.model.empty())
+    sum = window;
+  else
+    sum.merge(window);
+}
+
 Result<> TelemetryStore::merge_minute(const ReleaseWindow& window, std::int64_t minute) {
   TRY(auto rows,
       database_.query("select data from telemetry_minutes where model = $1 and version = $2 and minute_ms = $3",

@@ -24,6 +24,9 @@ struct DeviceTotal {
   telemetry::ReleaseWindow window;
 };
 
+// Adds a window to a sum that may still be empty (and then takes the window's key).
+void merge_into(telemetry::ReleaseWindow& sum, const telemetry::ReleaseWindow& window);
+
 enum class UploadVerdict { applied, repeat, too_late };
 
 // Thread-safe as the database is. All calls block.
