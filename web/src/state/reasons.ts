@@ -39,5 +39,10 @@ export const reasons = new Map<string, string>([
   ["operator.rollback", "taken back by a person"],
   ["rollout.failures", "more devices failed than allowed"],
   ["device.timeout", "offered, then silent for too long"],
+  ["drift.notice", "the predictions are no longer like those in CI"],
+  ["drift.warn", "the predictions are far from those in CI"],
+  ["drift.critical", "the predictions are far from those in CI, and another sign says harm"],
+  ["drift.world_changed", "the inputs changed on controls too: the world changed, not the release"],
+  ["drift.canaries", "only the canaries drift: evidence about the release"],
   ["device.runtime", "this device's runtime does not work; the release is not blamed"],
 ]);
