@@ -178,6 +178,36 @@ create table gate_verdicts (
   primary key (rollout, number)
 );
 )sql"},
+    {3, R"sql(
+create table drift_cohorts (
+  id text primary key,
+  model text not null,
+  version text not null,
+  manifest_sha256 text not null,
+  hardware_class text not null,
+  rollout text not null,
+  arm text not null,
+  seen_ms bigint not null,
+  state text not null
+);
+create table drift_devices (
+  cohort text not null references drift_cohorts (id),
+  device text not null,
+  seen_ms bigint not null,
+  since_ms bigint not null,
+  member bigint not null,
+  counts text not null,
+  primary key (cohort, device)
+);
+create table drift_windows (
+  cohort text not null references drift_cohorts (id),
+  number bigint not null,
+  end_ms bigint not null,
+  body text not null,
+  primary key (cohort, number)
+);
+create index drift_windows_end on drift_windows (end_ms);
+)sql"},
 };
 
 }  // namespace
