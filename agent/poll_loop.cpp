@@ -125,6 +125,8 @@ Result<> PollLoop::check_in() {
   request.url = identity_.server + "/device/v1/assignment";
   request.body_bytes_max = assignment_bytes_max;
   if (!etag_.empty()) request.headers["If-None-Match"] = etag_;
+  if (const auto offset_s = ports_.clock.utc_offset_s(ports_.clock.now()); offset_s != 0)
+    request.headers["Ferry-Utc-Offset"] = std::to_string(offset_s);
   TRY(auto response, http_->send(request));
   if (response.status != 200 && response.status != 304) return error_from_status(response, "check-in");
 

@@ -146,6 +146,7 @@ Result<> UpdateDriver::boot() {
 Duration UpdateDriver::turn() {
   tell_report();
   interrupt_with_assignment();
+  look_round_while_staged();
   auto now = ports_.clock.monotonic();
   if (unfinished_ && now < retry_at_) return std::chrono::ceil<Duration>(retry_at_ - now);
   if (unfinished_) {
@@ -199,6 +200,16 @@ void UpdateDriver::interrupt_with_assignment() {
     unfinished_ = std::move(cut);
     retry_at_ = ports_.clock.monotonic();
   }
+}
+
+// Waiting for the maintenance window may take days: a recall and the scrub do not wait with it.
+void UpdateDriver::look_round_while_staged() {
+  if (!unfinished_ || !std::holds_alternative<ota::BeginTrial>(*unfinished_)) return;
+  auto waiting = std::exchange(unfinished_, std::nullopt);
+  scrub();
+  drain();
+  if (!unfinished_) take_recall();
+  if (!unfinished_ && std::holds_alternative<ota::Staged>(state_.update)) unfinished_ = std::move(waiting);
 }
 
 // Shown at every turn: a recall that had nothing to go back to may have now.

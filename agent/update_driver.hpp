@@ -85,6 +85,7 @@ class UpdateDriver {
   void download_failed(const Error& error);
   void trial_failed(const Error& error, std::string_view absent_reason);
   void interrupt_with_assignment();
+  void look_round_while_staged();
   void take_recall();
   void take_assignment();
   Duration wait_after_turn() const;

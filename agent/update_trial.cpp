@@ -4,7 +4,14 @@
 
 namespace ferry::agent {
 
+// Bytes may come at any time; what the device does with its model it does inside the window.
 UpdateDriver::CommandResult UpdateDriver::run_one(const ota::BeginTrial&) {
+  const auto* staged = std::get_if<ota::Staged>(&state_.update);
+  if (staged != nullptr && staged->release.policy.window) {
+    const Instant now = ports_.clock.now();
+    if (!is_open(*staged->release.policy.window, to_unix_ms(now), ports_.clock.utc_offset_s(now)))
+      return CommandResult::again_later;
+  }
   feed(ota::TrialBegan{now_ms()});
   return CommandResult::done;
 }

@@ -44,6 +44,12 @@ Instant SystemClock::now() const { return std::chrono::time_point_cast<Duration>
 
 std::chrono::nanoseconds SystemClock::monotonic() const { return std::chrono::steady_clock::now().time_since_epoch(); }
 
+std::int64_t SystemClock::utc_offset_s(Instant at) const {
+  const std::time_t seconds = std::chrono::floor<std::chrono::seconds>(at).time_since_epoch().count();
+  std::tm local{};
+  return ::localtime_r(&seconds, &local) == nullptr ? 0 : local.tm_gmtoff;
+}
+
 bool SystemClock::wait(std::unique_lock<std::mutex>& lock, std::condition_variable& wake, Duration limit,
                        const bool& flag) {
   return wake.wait_for(lock, limit, [&] { return flag; });

@@ -26,6 +26,8 @@ class Clock {
   virtual ~Clock() = default;
   virtual Instant now() const = 0;                         // may jump: never measure durations with it
   virtual std::chrono::nanoseconds monotonic() const = 0;  // never goes back
+  // Local time minus UTC at `at`, in seconds, by this machine's time zone.
+  virtual std::int64_t utc_offset_s(Instant) const { return 0; }
   // Blocks until `limit` has passed or `wake` is notified with *flag == true. Returns true when flagged.
   virtual bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& wake, Duration limit,
                     const bool& flag) = 0;
@@ -35,6 +37,7 @@ class SystemClock final : public Clock {
  public:
   Instant now() const override;
   std::chrono::nanoseconds monotonic() const override;
+  std::int64_t utc_offset_s(Instant at) const override;
   bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& wake, Duration limit,
             const bool& flag) override;
 };

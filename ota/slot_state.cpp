@@ -205,13 +205,15 @@ std::string_view to_string(ReportState state) {
 }
 
 Json to_json(const TrialPolicy& policy) {
-  return Json{{"trial_deadline_s", policy.trial_deadline_s},
-              {"shadow_requests", policy.shadow_requests},
-              {"shadow_s_max", policy.shadow_s_max},
-              {"probation_requests", policy.probation_requests},
-              {"probation_s", policy.probation_s},
-              {"error_share_max_ppm", policy.error_share_max_ppm},
-              {"download_attempts_max", policy.download_attempts_max}};
+  Json json{{"trial_deadline_s", policy.trial_deadline_s},
+            {"shadow_requests", policy.shadow_requests},
+            {"shadow_s_max", policy.shadow_s_max},
+            {"probation_requests", policy.probation_requests},
+            {"probation_s", policy.probation_s},
+            {"error_share_max_ppm", policy.error_share_max_ppm},
+            {"download_attempts_max", policy.download_attempts_max}};
+  if (policy.window) json["window"] = to_json(*policy.window);
+  return json;
 }
 
 Result<TrialPolicy> trial_policy_from_json(const Json& value) {
@@ -224,6 +226,11 @@ Result<TrialPolicy> trial_policy_from_json(const Json& value) {
   TRY(policy.probation_s, integer_or(value, "probation_s", policy.probation_s, 0, 7 * day_s));
   TRY(policy.error_share_max_ppm, integer_or(value, "error_share_max_ppm", policy.error_share_max_ppm, 0, 1'000'000));
   TRY(policy.download_attempts_max, integer_or(value, "download_attempts_max", policy.download_attempts_max, 1, 100));
+  if (const auto window = value.find("window"); window != value.end() && !window->is_null()) {
+    auto read = parse_weekly_window(*window);
+    if (!read) return std::move(read).error().within("window");
+    policy.window = *read;
+  }
   return policy;
 }
 

@@ -4,6 +4,7 @@
 #include "common/crypto.hpp"
 #include "common/json.hpp"
 #include "common/result.hpp"
+#include "common/weekly_window.hpp"
 #include "ota/manifest.hpp"
 
 #include <cstdint>
@@ -34,6 +35,7 @@ struct TrialPolicy {
   std::int64_t probation_s = 30;
   std::int64_t error_share_max_ppm = 10'000;
   std::int64_t download_attempts_max = 5;
+  std::optional<WeeklyWindow> window;  // the trial begins only inside it, in the device's local time
   bool operator==(const TrialPolicy&) const = default;
 };
 Json to_json(const TrialPolicy& policy);

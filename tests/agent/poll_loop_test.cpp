@@ -119,6 +119,18 @@ TEST_CASE("a check-in hands over the assignment once, then 304 costs nothing, at
   CHECK(world.profiles_asked == 1);
 }
 
+TEST_CASE("a check-in tells the device's local time when it is not UTC") {
+  World world;
+  world.loop->round();
+  world.clock.set_utc_offset_s(-5 * 3600);
+  world.clock.advance(seconds{60});
+  world.loop->round();
+  std::vector<bool> told;
+  for (const auto& request : world.server.requests())
+    if (request.path() == "/device/v1/assignment") told.push_back(request.has("Ferry-Utc-Offset: -18000"));
+  CHECK(told == std::vector<bool>{false, true});
+}
+
 TEST_CASE("a round before its time sends what is spooled and does not check in") {
   World world;
   world.loop->round();

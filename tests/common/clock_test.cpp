@@ -3,6 +3,7 @@
 
 #include "tests/support/sim_clock.hpp"
 
+#include <cstdlib>
 #include <thread>
 
 using namespace ferry;
@@ -23,6 +24,22 @@ TEST_CASE("times are read and written in RFC 3339, whole seconds, UTC") {
   }
   CHECK(to_rfc3339(from_unix_ms(1'999)) == "1970-01-01T00:00:01Z");
   CHECK(to_rfc3339(from_unix_ms(-1)) == "1969-12-31T23:59:59Z");  // down, not towards zero
+}
+
+TEST_CASE("the machine's clock knows its time zone, also across a change of the clocks") {
+  const char* before = std::getenv("TZ");
+  const std::string kept = before == nullptr ? "" : before;
+  SystemClock clock;
+  // POSIX rules, so that no zone file is needed: Central Europe.
+  ::setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+  ::tzset();
+  CHECK(clock.utc_offset_s(from_rfc3339("2026-11-25T12:00:00Z").value()) == 3600);
+  CHECK(clock.utc_offset_s(from_rfc3339("2026-07-25T12:00:00Z").value()) == 7200);
+  ::setenv("TZ", "UTC0", 1);
+  ::tzset();
+  CHECK(clock.utc_offset_s(from_rfc3339("2026-07-25T12:00:00Z").value()) == 0);
+  before == nullptr ? ::unsetenv("TZ") : ::setenv("TZ", kept.c_str(), 1);
+  ::tzset();
 }
 
 TEST_CASE("times in any other form are refused") {

@@ -16,6 +16,8 @@ class SimClock final : public Clock {
 
   Instant now() const override { return wall_.load(); }
   std::chrono::nanoseconds monotonic() const override { return since_start_.load(); }
+  std::int64_t utc_offset_s(Instant) const override { return utc_offset_s_.load(); }
+  void set_utc_offset_s(std::int64_t seconds) { utc_offset_s_ = seconds; }
 
   bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& wake, Duration limit,
             const bool& flag) override {
@@ -80,6 +82,7 @@ class SimClock final : public Clock {
 
   std::atomic<Instant> wall_;
   std::atomic<std::chrono::nanoseconds> since_start_{std::chrono::nanoseconds{0}};
+  std::atomic<std::int64_t> utc_offset_s_ = 0;
   std::atomic<bool> advance_by_itself_ = false;
   std::mutex mutex_;  // guards waiters_
   std::condition_variable entered_;
