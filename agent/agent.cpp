@@ -1,6 +1,7 @@
 // Who knows whom in the agent. Each object below says why it exists.
 #include "agent/agent.hpp"
 
+#include "agent/collector.hpp"
 #include "agent/memory.hpp"
 #include "agent/poll_loop.hpp"
 #include "agent/telemetry_link.hpp"
@@ -89,6 +90,15 @@ Result<std::unique_ptr<Database>> open_spool(const DataTree& data, Log& log) {
   return open_sqlite(data.spool());
 }
 
+// None while telemetry goes to the update server, with everything else.
+Result<std::unique_ptr<Collector>> make_collector(const CollectorConfig& config, TelemetryLink& link,
+                                                  const AgentPorts& ports) {
+  if (config.url.empty()) return std::unique_ptr<Collector>{};
+  TRY(auto tls, collector_tls(config));
+  auto http = make_http_client(std::move(tls));
+  return std::make_unique<Collector>(link, std::move(http), ports.clock, ports.random, ports.log);
+}
+
 void complete_status(Json& document, Activator& activator, EventSpool& spool, TelemetryLink& telemetry) {
   for (auto& model : document["models"])
     if (model["active"].is_object())
@@ -121,7 +131,8 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   TRY(auto database, open_spool(data, log));
   TRY(auto spool, EventSpool::open(*database));
   StatusBoard status(identity.device, boot);
-  TRY(auto telemetry, TelemetryLink::open(identity, boot, *database, ports.clock, log));
+  TRY(auto telemetry, TelemetryLink::open(identity, boot, *database, ports.clock, log, config.collector));
+  TRY(auto collector, make_collector(config.collector, *telemetry, ports));
 
   // Applications are served from here; it never waits for the server.
   ServingOptions serving_options;
@@ -142,6 +153,8 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   };
   ReleaseResolver resolver(identity, data, ports.clock);
   Reporter reporter(identity, *spool, log);
+  std::vector<Uploader*> uploaders{&reporter};
+  if (!collector) uploaders.push_back(telemetry.get());
 
   PollLoop* poll_wake = nullptr;  // set before any driver starts
   DriverPorts driver_ports{*serving,    resolver,     make_client, *spool, status, [&poll_wake] { poll_wake->wake(); },
@@ -151,9 +164,10 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
                        [&] { return serving->hardware_profile(); },
                        [&](const Assignment& assignment) {
                          telemetry->set_interval(assignment.telemetry_interval);
+                         if (collector) collector->wake();
                          fleet.assign(assignment);
                        },
-                       {&reporter, telemetry.get()},
+                       std::move(uploaders),
                        status,
                        ports.clock,
                        ports.random,
@@ -171,6 +185,7 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
     if (auto told = spool->append(started); !told) log.warn("event lost", {{"error", told.error().context}});
     TRY_VOID(fleet.start_known());
     poll.start();
+    if (collector) collector->start();
     TRY_VOID(write_run_file(data, serving->socket(), serving->url()));
     log.info("agent ready", {{"device", identity.device}, {"server", identity.server}, {"url", serving->url()}});
     ports.wait_for_end();
@@ -178,7 +193,8 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
     return {};
   };
   auto ended = run();
-  poll.stop();       // no more assignments
+  poll.stop();  // no more assignments
+  if (collector) collector->stop();
   fleet.stop();      // journals say where to go on
   serving->close();  // drains requests, stops workers
   if (auto kept = telemetry->close_window(); !kept)

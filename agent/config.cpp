@@ -4,12 +4,17 @@
 #include "common/config.hpp"
 
 #include <arpa/inet.h>
+#include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace ferry::agent {
 namespace {
 
 constexpr std::string_view default_file = "/etc/ferry/agent.toml";
 constexpr std::size_t path_bytes_max = 4096;
+constexpr std::size_t url_bytes_max = 2048;
+constexpr std::size_t headers_max = 16;
+constexpr std::size_t header_value_bytes_max = 4096;
 
 Result<const Json*> table_or_empty(const Json& file, std::string_view key) {
   static const Json empty = Json::object();
@@ -17,9 +22,65 @@ Result<const Json*> table_or_empty(const Json& file, std::string_view key) {
   return object_at(file, key);
 }
 
+Result<> check_url(const std::string& url) {
+  const auto scheme = url.find("://");
+  const bool known = url.starts_with("https://") || url.starts_with("http://");
+  const auto host = known ? url.substr(scheme + 3, url.find_first_of("/?#", scheme + 3) - scheme - 3) : "";
+  if (host.empty() || url.find_first_of(" \t\r\n#") != url.npos)
+    return Error{Errc::bad_input, "telemetry.url: found \"" + url +
+                                      "\", expected the receiver's whole address, as https://host:4318/v1/metrics"};
+  if (host.find('@') != host.npos)
+    return Error{Errc::bad_input, "telemetry.url: holds a password; put it into telemetry.headers"};
+  return {};
+}
+
+Result<std::map<std::string, std::string>> read_headers(const Json& table) {
+  constexpr std::string_view token =
+      "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";  // RFC 9110
+  if (table.size() > headers_max)
+    return Error{Errc::bad_input, "telemetry.headers: more than " + std::to_string(headers_max)};
+  std::map<std::string, std::string> headers;
+  for (const auto& [name, unused] : table.items()) {
+    if (name.empty() || name.find_first_not_of(token) != name.npos)
+      return Error{Errc::bad_input, "telemetry.headers: \"" + name + "\" is no header name"};
+    std::string lower = name;
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (lower.starts_with("content-") || lower == "host" || lower == "transfer-encoding")
+      return Error{Errc::bad_input, "telemetry.headers: " + name + " is the agent's to say"};
+    auto value = string_at(table, name, header_value_bytes_max);
+    if (!value) return std::move(value).error().within("telemetry.headers");
+    const bool printable = std::ranges::all_of(*value, [](char c) { return c == '\t' || (c >= 0x20 && c < 0x7f); });
+    if (!printable) return Error{Errc::bad_input, "telemetry.headers: " + name + ": expected printable ASCII"};
+    headers[name] = std::move(*value);
+  }
+  return headers;
+}
+
+Result<CollectorConfig> read_collector(const Json& table) {
+  TRY_VOID(only_known_fields(table, {"url", "temporality", "ca_file", "headers"}));
+  CollectorConfig collector;
+  TRY(collector.url, string_or(table, "url", "", url_bytes_max));
+  if (collector.url.empty()) {
+    if (!table.empty())
+      return Error{Errc::bad_input, "telemetry: without url it goes to the update server, which takes no settings"};
+    return collector;
+  }
+  TRY_VOID(check_url(collector.url));
+  TRY(auto temporality, string_or(table, "temporality", "cumulative", 16));
+  if (temporality != "cumulative" && temporality != "delta")
+    return Error{Errc::bad_input,
+                 "telemetry.temporality: found \"" + temporality + "\", expected \"cumulative\" or \"delta\""};
+  collector.temporality = temporality == "delta" ? telemetry::Temporality::delta : telemetry::Temporality::cumulative;
+  TRY(auto ca_file, string_or(table, "ca_file", "", path_bytes_max));
+  collector.ca_file = ca_file;
+  TRY(auto headers, table_or_empty(table, "headers"));
+  TRY(collector.headers, read_headers(*headers));
+  return collector;
+}
+
 Result<> read_file_into(Config& config, const Path& path) {
   TRY(Json file, read_toml(path));
-  TRY_VOID(only_known_fields(file, {"data", "worker", "api", "log"}));
+  TRY_VOID(only_known_fields(file, {"data", "worker", "api", "telemetry", "log"}));
   TRY(auto data, string_or(file, "data", config.data.root.string(), path_bytes_max));
   config.data.root = data;
 
@@ -35,6 +96,9 @@ Result<> read_file_into(Config& config, const Path& path) {
   TRY(config.api_address, string_or(*api, "address", config.api_address, 64));
   TRY(auto port, integer_or(*api, "port", config.api_port, 0, 65535));
   config.api_port = static_cast<std::uint16_t>(port);
+
+  TRY(auto collector, table_or_empty(file, "telemetry"));
+  TRY(config.collector, read_collector(*collector));
 
   TRY(auto log, table_or_empty(file, "log"));
   TRY_VOID(only_known_fields(*log, {"format", "level"}));

@@ -2,7 +2,9 @@
 #pragma once
 #include "common/file.hpp"
 #include "common/log.hpp"
+#include "telemetry/otlp.hpp"
 
+#include <map>
 #include <optional>
 
 namespace ferry::agent {
@@ -17,12 +19,21 @@ struct DataTree {
   Path run() const { return root / "run"; }
 };
 
+// Somebody else's OTLP receiver, in the update server's place.
+struct CollectorConfig {
+  std::string url;  // of its metrics endpoint, whole; empty: the update server
+  telemetry::Temporality temporality = telemetry::Temporality::cumulative;
+  Path ca_file;                                // PEM; empty: the system's authorities
+  std::map<std::string, std::string> headers;  // sent with each upload
+};
+
 struct Config {
   DataTree data;
   Path worker_program;   // default: ferry-worker beside this program
   Path runtime_library;  // empty: the worker's default
   std::string api_address = "127.0.0.1";
   std::uint16_t api_port = 0;  // 0: any free one; written to run/agent.json
+  CollectorConfig collector;
   LogFormat log_format = LogFormat::json;
   LogLevel log_level = LogLevel::info;
 };

@@ -12,15 +12,21 @@ constexpr int uploads_per_round_max = 32;  // then other traffic gets its turn
 }  // namespace
 
 Result<std::unique_ptr<TelemetryLink>> TelemetryLink::open(const Identity& identity, std::string boot,
-                                                           Database& database, Clock& clock, Log& log) {
-  TRY(auto spool, telemetry::Spool::open(database, {}));
-  return std::unique_ptr<TelemetryLink>(new TelemetryLink(identity, std::move(boot), std::move(spool), clock, log));
+                                                           Database& database, Clock& clock, Log& log,
+                                                           const CollectorConfig& collector) {
+  telemetry::WindowReceiver receiver;
+  if (!collector.url.empty()) receiver = {collector.url, collector.temporality};
+  TRY(auto spool, telemetry::Spool::open(database, {}, receiver));
+  return std::unique_ptr<TelemetryLink>(
+      new TelemetryLink(identity, std::move(boot), std::move(spool), clock, log, collector));
 }
 
-TelemetryLink::TelemetryLink(const Identity& identity, std::string boot, telemetry::Spool spool, Clock& clock, Log& log)
-    : url_(identity.server + "/v1/metrics"),
+TelemetryLink::TelemetryLink(const Identity& identity, std::string boot, telemetry::Spool spool, Clock& clock, Log& log,
+                             const CollectorConfig& collector)
+    : url_(collector.url.empty() ? identity.server + "/v1/metrics" : collector.url),
       install_(identity.install),
       boot_(std::move(boot)),
+      headers_(collector.headers),
       clock_(clock),
       log_(log),
       spool_(std::move(spool)),
@@ -90,10 +96,13 @@ Result<telemetry::Spool::Counts> TelemetryLink::counts() {
   return spool_.counts();
 }
 
+void TelemetryLink::close_due_window() {
+  if (due_in() > Duration{0}) return;
+  if (auto closed = close_window(); !closed) log_.warn("telemetry window lost", {{"error", closed.error().context}});
+}
+
 Result<> TelemetryLink::upload(HttpClient& http) {
-  if (due_in() == Duration{0}) {
-    if (auto closed = close_window(); !closed) log_.warn("telemetry window lost", {{"error", closed.error().context}});
-  }
+  close_due_window();
   for (int sent = 0; sent < uploads_per_round_max; ++sent) {
     std::optional<telemetry::Spool::Pending> pending;
     {
@@ -104,13 +113,14 @@ Result<> TelemetryLink::upload(HttpClient& http) {
     HttpRequest request;
     request.method = "POST";
     request.url = url_;
+    request.headers = headers_;
     request.headers["Content-Type"] = "application/x-protobuf";
     request.headers["Content-Encoding"] = "gzip";
     request.body = std::move(pending->upload);
     TRY(auto response, http.send(request));
     bool never = response.status == 400 || response.status == 413 || response.status == 415 || response.status == 422;
     if (never)
-      log_.error("the server refuses our telemetry; dropped",
+      log_.error("the receiver refuses our telemetry; dropped",
                  {{"error", error_from_status(response, "metrics").context}});
     else if (response.status != 200)
       return error_from_status(response, "metrics");

@@ -1,5 +1,6 @@
 // From answered requests to the server: records, closes a window per interval, spools it, uploads what is spooled.
 #pragma once
+#include "agent/config.hpp"
 #include "agent/reporter.hpp"
 #include "agent/serving.hpp"
 #include "telemetry/recorder.hpp"
@@ -10,12 +11,12 @@
 
 namespace ferry::agent {
 
-// on_* on serving threads; upload() and due_in() on the poll loop's thread; the rest from any.
+// on_* on serving threads; upload() on one thread, the poll loop's or the collector's; the rest from any.
 class TelemetryLink final : public InferenceObserver, public Uploader {
  public:
-  // `database`, `clock` and `log` outlive it.
+  // `database`, `clock` and `log` outlive it. With a collector's URL windows wait for that one instead of the server.
   static Result<std::unique_ptr<TelemetryLink>> open(const Identity& identity, std::string boot, Database& database,
-                                                     Clock& clock, Log& log);
+                                                     Clock& clock, Log& log, const CollectorConfig& collector = {});
 
   void on_inference(const InferenceSample& sample) override;
   void on_label(const LabelSample& sample) override;
@@ -24,15 +25,19 @@ class TelemetryLink final : public InferenceObserver, public Uploader {
   Result<> upload(HttpClient& http) override;
   Duration due_in() const override;
   void set_interval(Duration interval);
+  // Into the spool when its time is over; upload() does it first. Trouble is logged.
+  void close_due_window();
   // What was recorded since the last window, into the spool: at a graceful end.
   Result<> close_window();
   Result<telemetry::Spool::Counts> counts();
 
  private:
-  TelemetryLink(const Identity& identity, std::string boot, telemetry::Spool spool, Clock& clock, Log& log);
+  TelemetryLink(const Identity& identity, std::string boot, telemetry::Spool spool, Clock& clock, Log& log,
+                const CollectorConfig& collector);
   telemetry::ReleaseKey key_of(const SlotContents& release);
 
   const std::string url_, install_, boot_;
+  std::map<std::string, std::string> headers_;
   Clock& clock_;
   Log& log_;
   telemetry::Recorder recorder_;

@@ -13,8 +13,13 @@ constexpr std::size_t releases_per_upload_max = 32;
 constexpr std::size_t classes_max = 10'000;
 constexpr std::size_t error_types_max = 64;
 
+// Delta: a request holds one window; what ferryd takes. Cumulative: it holds totals (RunningTotals), for receivers that
+// take nothing else. It then has no ferry.report.seq: they make a label of each attribute, and a new series of each
+// seq.
+enum class Temporality { delta, cumulative };
+
 // ExportMetricsServiceRequest, protobuf, not compressed.
-std::string encode_otlp(const WindowReport& report);
+std::string encode_otlp(const WindowReport& report, Temporality temporality = Temporality::delta);
 // Refuses malformed protobuf, other scales than 5, cumulative temporality, too many of anything; unknown metrics,
 // attributes and fields are ignored. bad_input names what was wrong.
 Result<WindowReport> decode_otlp(std::string_view bytes);

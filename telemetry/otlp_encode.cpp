@@ -35,8 +35,9 @@ void write_boolean_attribute(pbf_writer& owner, Tag field, std::string_view key,
 // order everywhere, so that gzip sees one long repetition.
 class MetricsWriter {
  public:
-  MetricsWriter(pbf_writer& scope, const WindowReport& report)
+  MetricsWriter(pbf_writer& scope, const WindowReport& report, Temporality temporality)
       : scope_(scope),
+        temporality_(temporality == Temporality::delta ? delta : cumulative),
         start_ns_(std::uint64_t(report.start_unix_ms) * 1'000'000),
         end_ns_(std::uint64_t(report.end_unix_ms) * 1'000'000) {}
 
@@ -61,7 +62,7 @@ class MetricsWriter {
       point.add_double(exponential_point::min, sketch.min());
       point.add_double(exponential_point::max, sketch.max());
     }
-    all.add_enum(data::temporality, delta);
+    all.add_enum(data::temporality, temporality_);
   }
 
   void histogram(std::string_view name, std::string_view unit, const ReleaseKey& key, const std::vector<double>& bounds,
@@ -79,7 +80,7 @@ class MetricsWriter {
       point.add_packed_fixed64(histogram_point::bucket_counts, counts.begin(), counts.end());
       point.add_packed_double(histogram_point::bounds, bounds.begin(), bounds.end());
     }
-    all.add_enum(data::temporality, delta);
+    all.add_enum(data::temporality, temporality_);
   }
 
   void errors(const ReleaseWindow& window) {
@@ -142,8 +143,8 @@ class MetricsWriter {
     times(point, number_point::start, number_point::time);
     point.add_sfixed64(number_point::as_int, std::int64_t(value));
   }
-  static void finish_sum(pbf_writer& sum) {
-    sum.add_enum(data::temporality, delta);
+  void finish_sum(pbf_writer& sum) const {
+    sum.add_enum(data::temporality, temporality_);
     sum.add_bool(data::monotonic, true);
   }
   static void release(pbf_writer& point, Tag field, const ReleaseKey& key) {
@@ -156,6 +157,7 @@ class MetricsWriter {
   }
 
   pbf_writer& scope_;
+  std::int32_t temporality_;
   std::uint64_t start_ns_, end_ns_;
 };
 
@@ -177,7 +179,7 @@ void write_release(MetricsWriter& metrics, const ReleaseWindow& window) {
 
 }  // namespace
 
-std::string encode_otlp(const WindowReport& report) {
+std::string encode_otlp(const WindowReport& report, Temporality temporality) {
   std::string bytes;
   pbf_writer request{bytes};
   pbf_writer resource_metrics{request, request::resource_metrics};
@@ -187,11 +189,12 @@ std::string encode_otlp(const WindowReport& report) {
     write_attribute(resource, resource::attributes, "service.version", report.agent_version);
     write_attribute(resource, resource::attributes, "service.instance.id", report.install);
     write_attribute(resource, resource::attributes, "ferry.boot.id", report.boot);
-    write_integer_attribute(resource, resource::attributes, "ferry.report.seq", std::int64_t(report.seq));
+    if (temporality == Temporality::delta)
+      write_integer_attribute(resource, resource::attributes, "ferry.report.seq", std::int64_t(report.seq));
   }
   {
     pbf_writer scope{resource_metrics, resource_metrics::scope_metrics};
-    MetricsWriter metrics{scope, report};
+    MetricsWriter metrics{scope, report, temporality};
     for (const ReleaseWindow& window : report.releases) write_release(metrics, window);
     if (report.dropped > 0) metrics.dropped(report.dropped);
   }

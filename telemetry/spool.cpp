@@ -1,20 +1,39 @@
 #include "telemetry/spool.hpp"
 
-#include "telemetry/otlp.hpp"
-
 namespace ferry::telemetry {
 
-Result<Spool> Spool::open(Database& database, Limits limits) {
+Result<Spool> Spool::open(Database& database, Limits limits, WindowReceiver receiver) {
   for (const char* sql :
        {"CREATE TABLE IF NOT EXISTS window_spool (id INTEGER PRIMARY KEY AUTOINCREMENT, bytes INTEGER NOT NULL, "
         "upload BLOB NOT NULL)",
         "CREATE TABLE IF NOT EXISTS window_sequence (boot TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
         "CREATE TABLE IF NOT EXISTS window_dropped (one INTEGER PRIMARY KEY, windows INTEGER NOT NULL, "
         "unreported INTEGER NOT NULL)",
-        "INSERT INTO window_dropped (one, windows, unreported) VALUES (1, 0, 0) ON CONFLICT DO NOTHING"}) {
+        "INSERT INTO window_dropped (one, windows, unreported) VALUES (1, 0, 0) ON CONFLICT DO NOTHING",
+        "CREATE TABLE IF NOT EXISTS window_receiver (one INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+        "cumulative INTEGER NOT NULL)",
+        // Spools of agents that knew no other receiver have no row.
+        "INSERT INTO window_receiver (one, name, cumulative) VALUES (1, '', 0) ON CONFLICT DO NOTHING"}) {
     if (auto made = database.query(sql); !made) return std::move(made).error().within("telemetry spool");
   }
-  return Spool(database, limits);
+  Spool spool(database, limits, receiver.temporality);
+  TRY_VOID(spool.address_to(receiver));
+  return spool;
+}
+
+Result<> Spool::address_to(const WindowReceiver& receiver) {
+  return database_->transaction([&](Database& database) -> Result<> {
+    TRY(auto known, database.query("SELECT name, cumulative FROM window_receiver WHERE one = 1"));
+    const WindowReceiver before{known[0].text(0),
+                                known[0].integer(1) != 0 ? Temporality::cumulative : Temporality::delta};
+    if (before == receiver) return {};
+    TRY_VOID(execute(database,
+                     "UPDATE window_dropped SET windows = windows + (SELECT COUNT(*) FROM window_spool), "
+                     "unreported = unreported + (SELECT COUNT(*) FROM window_spool) WHERE one = 1"));
+    TRY_VOID(execute(database, "DELETE FROM window_spool"));
+    return execute(database, "UPDATE window_receiver SET name = $1, cumulative = $2 WHERE one = 1",
+                   {receiver.name, std::int64_t{receiver.temporality == Temporality::cumulative}});
+  });
 }
 
 Result<> Spool::add(WindowReport report) {
@@ -32,7 +51,8 @@ Result<> Spool::add(WindowReport report) {
     report.seq = std::uint64_t(seq[0].integer(0));
     TRY(auto dropped, database.query("SELECT unreported FROM window_dropped WHERE one = 1"));
     if (!dropped.empty()) report.dropped = std::uint64_t(dropped[0].integer(0));
-    std::string upload = gzip(encode_otlp(report));
+    if (temporality_ == Temporality::cumulative) report = totals_.add(std::move(report));
+    std::string upload = gzip(encode_otlp(report, temporality_));
     const auto bytes = std::int64_t(upload.size());
     TRY(auto added,
         database.query("INSERT INTO window_spool (bytes, upload) VALUES ($1, $2)", {bytes, Blob{std::move(upload)}}));

@@ -48,7 +48,7 @@ constexpr Tag attributes = 1, start = 2, time = 3, count = 4, sum = 5, scale = 6
 namespace buckets {
 constexpr Tag offset = 1, counts = 2;
 }
-constexpr std::int32_t delta = 1;  // AggregationTemporality
+constexpr std::int32_t delta = 1, cumulative = 2;  // AggregationTemporality
 
 constexpr std::string_view no_arm = "none";  // what an absent ferry.arm means
 

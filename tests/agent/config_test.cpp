@@ -44,13 +44,23 @@ TEST_CASE("a wrong file or flag is refused, naming where") {
     const char* text;
     const char* named;
   };
-  const Case cases[] = {{"dat = \"x\"", "dat"},
-                        {"[api]\nport = 70000", "port"},
-                        {"[api]\naddress = \"0.0.0.0\"", "loopback"},
-                        {"[log]\nformat = \"xml\"", "xml"},
-                        {"[worker]\nprograms = \"x\"", "programs"},
-                        {"data = 5", "data"},
-                        {"data = ", "agent.toml"}};
+  const Case cases[] = {
+      {"dat = \"x\"", "dat"},
+      {"[api]\nport = 70000", "port"},
+      {"[api]\naddress = \"0.0.0.0\"", "loopback"},
+      {"[log]\nformat = \"xml\"", "xml"},
+      {"[worker]\nprograms = \"x\"", "programs"},
+      {"data = 5", "data"},
+      {"data = ", "agent.toml"},
+      {"[telemetry]\nurl = \"collector:4318\"", "telemetry.url"},
+      {"[telemetry]\nurl = \"https://\"", "telemetry.url"},
+      {"[telemetry]\nurl = \"https://me:secret@host/v1/metrics\"", "telemetry.headers"},
+      {"[telemetry]\nurl = \"https://host/\"\ntemporality = \"both\"", "telemetry.temporality"},
+      {"[telemetry]\ntemporality = \"cumulative\"", "without url"},
+      {"[telemetry]\nurl = \"https://host/\"\n[telemetry.headers]\n\"X Y\" = \"1\"", "X Y"},
+      {"[telemetry]\nurl = \"https://host/\"\n[telemetry.headers]\nA = \"1\\r\\nB: 2\"", "headers: A"},
+      {"[telemetry]\nurl = \"https://host/\"\n[telemetry.headers]\nContent-Type = \"x\"",
+       "Content-Type is the agent's"}};
   for (const auto& [text, named] : cases) {
     REQUIRE(write_file_atomic(file, text));
     Flags flags;
@@ -66,4 +76,30 @@ TEST_CASE("a wrong file or flag is refused, naming where") {
   Flags format;
   format.log_format = "xml";
   CHECK_FALSE(load_config(format, program));
+}
+
+TEST_CASE("telemetry goes to the update server unless another receiver is named") {
+  TempDir directory;
+  Path file = directory / "agent.toml";
+  Flags flags;
+  flags.config_file = file;
+  REQUIRE(write_file_atomic(file, "data = \"/d\"\n"));
+  CHECK(load_config(flags, program)->collector.url.empty());
+
+  REQUIRE(write_file_atomic(file, "[telemetry]\nurl = \"http://127.0.0.1:4318/v1/metrics\"\n"));
+  auto config = load_config(flags, program);
+  REQUIRE(config);
+  CHECK(config->collector.url == "http://127.0.0.1:4318/v1/metrics");
+  CHECK(config->collector.temporality == telemetry::Temporality::cumulative);
+  CHECK(config->collector.headers.empty());
+
+  REQUIRE(write_file_atomic(file,
+                            "[telemetry]\nurl = \"https://otlp.example.org/v1/metrics\"\ntemporality = \"delta\"\n"
+                            "ca_file = \"/etc/ferry/collector-ca.pem\"\n[telemetry.headers]\n"
+                            "Authorization = \"Bearer abc\"\n"));
+  config = load_config(flags, program);
+  REQUIRE(config);
+  CHECK(config->collector.temporality == telemetry::Temporality::delta);
+  CHECK(config->collector.ca_file == "/etc/ferry/collector-ca.pem");
+  CHECK(config->collector.headers.at("Authorization") == "Bearer abc");
 }

@@ -59,3 +59,35 @@ TEST_CASE("the byte budget holds whatever is added") {
   CHECK(spool.counts()->bytes <= 2'000);
   CHECK(spool.counts()->windows > 0);
 }
+
+TEST_CASE("for a receiver of totals each upload holds everything since the start") {
+  auto database = ferry::open_sqlite(":memory:").value();
+  auto spool = Spool::open(*database, {}, {"https://collector/v1/metrics", Temporality::cumulative}).value();
+  REQUIRE(spool.add(report_with(2)));
+  REQUIRE(spool.add(report_with(3)));
+  REQUIRE(spool.remove(spool.oldest().value()->id));
+  WindowReport sum = report_with(5);
+  const std::string expected = encode_otlp(sum, Temporality::cumulative);
+  CHECK(gunzip(spool.oldest().value()->upload).value() == expected);
+}
+
+TEST_CASE("what waits for one receiver is not sent to another: it is dropped and counted") {
+  auto database = ferry::open_sqlite(":memory:").value();
+  REQUIRE(Spool::open(*database, {}).value().add(report_with(1)));
+  const WindowReceiver collector{"https://collector/v1/metrics", Temporality::cumulative};
+  {
+    auto spool = Spool::open(*database, {}, collector).value();
+    CHECK(spool.counts()->windows == 0);
+    CHECK(spool.counts()->dropped == 1);
+    REQUIRE(spool.add(report_with(1)));
+  }
+  SECTION("the same receiver after a restart gets what waits for it") {
+    CHECK(Spool::open(*database, {}, collector).value().counts()->windows == 1);
+  }
+  SECTION("and the update server, when it is the receiver again, is told how many are missing") {
+    auto spool = Spool::open(*database, {}).value();
+    CHECK(spool.counts()->windows == 0);
+    REQUIRE(spool.add(report_with(1)));
+    CHECK(decoded(*spool.oldest().value()).dropped >= 1);
+  }
+}
