@@ -91,6 +91,9 @@ constexpr std::size_t drift_state_bytes_max = 1024 * 1024;
 std::string print_drift_state(const DriftState& state);
 // Anything malformed or out of range: bad_input naming the field; another format: unsupported.
 Result<DriftState> parse_drift_state(std::string_view bytes);
+// {"classes": [...], "confidence": [...], "mnlp": [...]}, and back: a member of `object`, checked like the state's.
+Json drift_counts_json(const DriftCounts& counts);
+Result<DriftCounts> drift_counts_at(const Json& object, std::string_view key);
 // The evidence of a verdict, for logs, API and dashboard.
 Json drift_report_json(const DriftReport& report);
 

@@ -8,33 +8,6 @@ namespace {
 
 constexpr std::int64_t integer_max = 1LL << 53;
 
-Json counts_json(const DriftCounts& counts) {
-  Json made = Json::object();
-  for (const DriftFeature feature : drift_features) made[std::string(to_string(feature))] = counts[feature];
-  return made;
-}
-
-Result<DriftCounts> counts_at(const Json& object, std::string_view key) {
-  TRY(const Json* found, object_at(object, key));
-  TRY_VOID(only_known_fields(*found, {"classes", "confidence", "mnlp"}));
-  DriftCounts counts;
-  for (const DriftFeature feature : drift_features) {
-    TRY(const Json* list, array_at(*found, to_string(feature), drift_bins_max));
-    for (const Json& item : *list) {
-      if (!item.is_number_unsigned() || item.get<std::uint64_t>() > drift_counts_max) {
-        return Error{Errc::bad_input, std::string(key) + "." + std::string(to_string(feature)) +
-                                          ": expected whole numbers from 0 to 1e12"};
-      }
-      counts[feature].push_back(item.get<std::uint64_t>());
-    }
-    if (counts.total(feature) > drift_counts_max) {
-      return Error{Errc::bad_input,
-                   std::string(key) + "." + std::string(to_string(feature)) + ": expected a sum of at most 1e12"};
-    }
-  }
-  return counts;
-}
-
 Result<DriftLevel> level_at(const Json& object) {
   TRY(const std::string name, string_at(object, "level", 16));
   for (const DriftLevel level : {DriftLevel::ok, DriftLevel::notice, DriftLevel::warn}) {
@@ -58,12 +31,39 @@ Json feature_json(const FeatureDrift& feature) {
 
 }  // namespace
 
+Json drift_counts_json(const DriftCounts& counts) {
+  Json made = Json::object();
+  for (const DriftFeature feature : drift_features) made[std::string(to_string(feature))] = counts[feature];
+  return made;
+}
+
+Result<DriftCounts> drift_counts_at(const Json& object, std::string_view key) {
+  TRY(const Json* found, object_at(object, key));
+  TRY_VOID(only_known_fields(*found, {"classes", "confidence", "mnlp"}));
+  DriftCounts counts;
+  for (const DriftFeature feature : drift_features) {
+    TRY(const Json* list, array_at(*found, to_string(feature), drift_bins_max));
+    for (const Json& item : *list) {
+      if (!item.is_number_unsigned() || item.get<std::uint64_t>() > drift_counts_max) {
+        return Error{Errc::bad_input, std::string(key) + "." + std::string(to_string(feature)) +
+                                          ": expected whole numbers from 0 to 1e12"};
+      }
+      counts[feature].push_back(item.get<std::uint64_t>());
+    }
+    if (counts.total(feature) > drift_counts_max) {
+      return Error{Errc::bad_input,
+                   std::string(key) + "." + std::string(to_string(feature)) + ": expected a sum of at most 1e12"};
+    }
+  }
+  return counts;
+}
+
 std::string print_drift_state(const DriftState& state) {
   Json document;
   document["format"] = "ferry.drift/1";
-  document["pending"] = counts_json(state.pending);
+  document["pending"] = drift_counts_json(state.pending);
   document["pending_start_ms"] = state.pending_start_ms;
-  document["run"] = counts_json(state.run);
+  document["run"] = drift_counts_json(state.run);
   document["run_start_ms"] = state.run_start_ms;
   document["run_log"] = state.run_log;
   document["sr"] = state.sr;
@@ -83,9 +83,9 @@ Result<DriftState> parse_drift_state(std::string_view bytes) {
   TRY_VOID(only_known_fields(document, {"format", "pending", "pending_start_ms", "run", "run_start_ms", "run_log", "sr",
                                         "level", "windows", "alarms", "last_alarm_ms"}));
   DriftState state;
-  TRY(state.pending, counts_at(document, "pending"));
+  TRY(state.pending, drift_counts_at(document, "pending"));
   TRY(state.pending_start_ms, integer_at(document, "pending_start_ms", 0, integer_max));
-  TRY(state.run, counts_at(document, "run"));
+  TRY(state.run, drift_counts_at(document, "run"));
   TRY(state.run_start_ms, integer_at(document, "run_start_ms", 0, integer_max));
   TRY(state.run_log, number_at(document, "run_log", 0, 21));  // ln of the largest alarm_at
   TRY(state.sr, number_at(document, "sr", 0, 1e9));
