@@ -95,6 +95,11 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
+#if defined(__SANITIZE_ADDRESS__)
+// Test suites preload libfaketime, so the sanitizer's library is not the first one.
+extern "C" const char* __asan_default_options() { return "verify_asan_link_order=0"; }
+#endif
+
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 namespace ferry {
 namespace {
@@ -24,24 +25,29 @@ constexpr std::size_t pem_bytes_max = 64 * 1024;
 constexpr std::size_t file_piece_bytes = 256 * 1024;
 
 // A named curve by its object identifier; explicit parameters are how a curve is forged (CVE-2020-0601).
-bool named_p256(EVP_PKEY* key) {
+std::optional<KeyScheme> scheme_of_curve(EVP_PKEY* key) {
   char group[64] = {}, encoding[64] = {};
-  return EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, nullptr) == 1 &&
-         EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, encoding, sizeof encoding, nullptr) == 1 &&
-         std::string_view(group) == "prime256v1" && std::string_view(encoding) == OSSL_PKEY_EC_ENCODING_GROUP;
+  const bool named =
+      EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, nullptr) == 1 &&
+      EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, encoding, sizeof encoding, nullptr) == 1 &&
+      std::string_view(encoding) == OSSL_PKEY_EC_ENCODING_GROUP;
+  if (named && std::string_view(group) == "prime256v1") return KeyScheme::ecdsa_p256_sha256;
+  if (named && std::string_view(group) == "secp384r1") return KeyScheme::ecdsa_p384_sha384;
+  return std::nullopt;
 }
 
 // The key decides the algorithm, never a name beside it (notary CVE-2015-9258).
 Result<KeyScheme> scheme_of(EVP_PKEY* key) {
   if (EVP_PKEY_is_a(key, "ED25519")) return KeyScheme::ed25519;
   if (EVP_PKEY_is_a(key, "EC")) {
+    const auto scheme = scheme_of_curve(key);
     // Written uncompressed from here on: a compressed copy of a key must not count as a second key.
-    if (!named_p256(key) || EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
-                                                           OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) != 1) {
+    if (!scheme || EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                                  OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) != 1) {
       ERR_clear_error();
-      return Error{Errc::bad_input, "key: elliptic curve other than P-256 (prime256v1, named)"};
+      return Error{Errc::bad_input, "key: elliptic curve other than P-256 (prime256v1) and P-384 (secp384r1), named"};
     }
-    return KeyScheme::ecdsa_p256_sha256;
+    return *scheme;
   }
   if (EVP_PKEY_is_a(key, "RSA")) {
     const int bits = EVP_PKEY_get_bits(key);
@@ -50,7 +56,7 @@ Result<KeyScheme> scheme_of(EVP_PKEY* key) {
     }
     return KeyScheme::rsa_pss_sha256;
   }
-  return Error{Errc::bad_input, "key: expected P-256, Ed25519 or RSA"};
+  return Error{Errc::bad_input, "key: expected P-256, P-384, Ed25519 or RSA"};
 }
 
 bool set_pss(EVP_PKEY_CTX* context, int salt_length) {
@@ -69,7 +75,18 @@ Bio memory_bio(std::string_view text) { return Bio(BIO_new_mem_buf(data_of(text)
 
 int no_passphrase(char*, int, int, void*) { return 0; }
 
-const EVP_MD* digest_of(KeyScheme scheme) { return scheme == KeyScheme::ed25519 ? nullptr : EVP_sha256(); }
+const EVP_MD* digest_of(KeyScheme scheme) {
+  switch (scheme) {
+    case KeyScheme::ed25519:
+      return nullptr;
+    case KeyScheme::ecdsa_p384_sha384:
+      return EVP_sha384();
+    case KeyScheme::ecdsa_p256_sha256:
+    case KeyScheme::rsa_pss_sha256:
+      break;
+  }
+  return EVP_sha256();
+}
 
 Error openssl_error(Errc code, std::string_view what) {
   char text[256] = "no detail";
@@ -245,6 +262,9 @@ Result<PrivateKey> PrivateKey::generate(KeyScheme scheme) {
   switch (scheme) {
     case KeyScheme::ecdsa_p256_sha256:
       raw = EVP_EC_gen("P-256");
+      break;
+    case KeyScheme::ecdsa_p384_sha384:
+      raw = EVP_EC_gen("P-384");
       break;
     case KeyScheme::ed25519:
       raw = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");

@@ -60,12 +60,12 @@ Result<FileDigest> digest_file(const Path& path);
 
 bool constant_time_equal(std::string_view a, std::string_view b);
 
-enum class KeyScheme { ecdsa_p256_sha256, ed25519, rsa_pss_sha256 };
+enum class KeyScheme { ecdsa_p256_sha256, ed25519, rsa_pss_sha256, ecdsa_p384_sha384 };
 
 // Immutable, cheap to copy, thread-safe.
 class PublicKey {
  public:
-  // SubjectPublicKeyInfo PEM. Refuses curves other than P-256 and RSA below 2048 bits (bad_input).
+  // SubjectPublicKeyInfo PEM. Refuses curves other than P-256 and P-384, and RSA below 2048 bits (bad_input).
   static Result<PublicKey> from_pem(std::string_view pem);
   static Result<PublicKey> from_ed25519_raw(std::string_view bytes);  // 32 bytes
   KeyScheme scheme() const;

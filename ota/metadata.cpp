@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t name_bytes_max = 4096;      // role names, target paths, key ids
 constexpr std::size_t key_bytes_max = 16 * 1024;  // a key's public part
 constexpr std::size_t signatures_max = 1024;
+constexpr int succinct_bits_max = 32;          // TAP 15
 constexpr std::size_t listed_max = 1'000'000;  // entries of a table; the file's size bounds them further
 
 Error bad(std::string what) { return Error{Errc::bad_input, std::move(what)}; }
@@ -48,6 +49,8 @@ std::optional<PublicKey> usable_key(const std::string& type, const std::string& 
   static constexpr Pair whitelist[] = {
       {"ecdsa", "ecdsa-sha2-nistp256", KeyScheme::ecdsa_p256_sha256},
       {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", KeyScheme::ecdsa_p256_sha256},  // old Sigstore
+      {"ecdsa", "ecdsa-sha2-nistp384", KeyScheme::ecdsa_p384_sha384},
+      {"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384", KeyScheme::ecdsa_p384_sha384},
       {"ed25519", "ed25519", KeyScheme::ed25519},
       {"rsa", "rsassa-pss-sha256", KeyScheme::rsa_pss_sha256},
   };
@@ -228,11 +231,27 @@ Result<Delegation> parse_delegation(const Json& object) {
   return delegation;
 }
 
+Result<SuccinctRoles> parse_succinct_roles(const Json& object) {
+  SuccinctRoles succinct;
+  TRY(succinct.keys, parse_role_keys(object));
+  TRY(auto bits, integer_at(object, "bit_length", 1, succinct_bits_max));
+  succinct.bit_length = static_cast<int>(bits);
+  TRY(succinct.name_prefix, string_at(object, "name_prefix", name_bytes_max - 16));
+  return succinct;
+}
+
 Result<> parse_delegations(const Json& object, const ParseOptions& options, Targets& targets) {
-  if (object.contains("succinct_roles"))
-    return Error{Errc::unsupported, "succinct_roles: not supported, use roles with path_hash_prefixes"};
   TRY(const Json* keys, object_at(object, "keys"));
   TRY(targets.delegation_keys, parse_keys(*keys, options));
+  if (object.contains("succinct_roles") == object.contains("roles"))
+    return bad("expected exactly one of roles and succinct_roles");
+  if (object.contains("succinct_roles")) {
+    TRY(const Json* roles, object_at(object, "succinct_roles"));
+    auto succinct = parse_succinct_roles(*roles);
+    if (!succinct) return std::move(succinct).error().within("succinct_roles");
+    targets.succinct = std::move(*succinct);
+    return {};
+  }
   TRY(const Json* roles, array_at(object, "roles", listed_max));
   std::set<std::string> names;
   for (std::size_t i = 0; i < roles->size(); ++i) {
@@ -354,7 +373,7 @@ Result<PublicKey> parse_tuf_key(std::string_view text) {
   auto key = usable_key(type, scheme, material);
   if (!key)
     return bad("keyval.public: not a key for keytype " + type.substr(0, 40) + " and scheme " + scheme.substr(0, 40) +
-               "; expected ecdsa P-256, ed25519 or rsa of at least 2048 bits");
+               "; expected ecdsa P-256 or P-384, ed25519 or rsa of at least 2048 bits");
   return std::move(*key);
 }
 

@@ -94,10 +94,22 @@ struct Delegation {
   bool by_hash = false;                         // which of the two is meant
 };
 
+// TAP 15: 2^bit_length roles "<prefix>-<bin in hex>" with the same keys; a path belongs to the bin that the leftmost
+// bits of its SHA-256 name.
+struct SuccinctRoles {
+  RoleKeys keys;
+  int bit_length = 1;  // 1 … 32
+  std::string name_prefix;
+
+  std::string bin_name(std::uint32_t bin) const;
+  Delegation delegation(std::uint32_t bin) const;
+};
+
 struct Targets : Document {
   std::map<std::string, TargetFile> targets;
   KeyMap delegation_keys;
   std::vector<Delegation> delegations;          // in listed order, distinct names
+  std::optional<SuccinctRoles> succinct;        // instead of delegations
   std::optional<std::int64_t> minimum_counter;  // "x-ferry".minimum_counter (docs/formats/trust.md)
 };
 
@@ -111,6 +123,10 @@ Result<Targets> parse_targets(std::string_view bytes, const ParseOptions& option
 // case-sensitive, no locale.
 bool path_matches(std::string_view pattern, std::string_view path);
 bool delegation_covers(const Delegation& delegation, std::string_view path);
+// The delegations to follow for a path, in listed order: those that cover it, or its one succinct bin.
+std::vector<Delegation> covering_delegations(const Targets& targets, std::string_view path);
+// By the name of the role, succinct bins included; nullopt when there is no such delegation.
+std::optional<Delegation> delegation_named(const Targets& targets, std::string_view role);
 
 // The key object of TUF (also in the gate policy) for a key, and its keyid.
 std::string tuf_key_json(const PublicKey& key);

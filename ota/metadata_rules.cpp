@@ -4,6 +4,10 @@
 #include "common/json.hpp"
 #include "ota/metadata.hpp"
 
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+
 #include <nlohmann/json.hpp>
 
 namespace ferry::ota {
@@ -35,6 +39,9 @@ Json key_object(const PublicKey& key) {
     case KeyScheme::ecdsa_p256_sha256:
       type = "ecdsa", scheme = "ecdsa-sha2-nistp256";
       break;
+    case KeyScheme::ecdsa_p384_sha384:
+      type = "ecdsa", scheme = "ecdsa-sha2-nistp384";
+      break;
     case KeyScheme::rsa_pss_sha256:
       type = "rsa", scheme = "rsassa-pss-sha256";
       break;
@@ -64,6 +71,48 @@ bool path_matches(std::string_view pattern, std::string_view path) {
     pattern.remove_prefix(pattern_end + 1);
     path.remove_prefix(path_end + 1);
   }
+}
+
+std::string SuccinctRoles::bin_name(std::uint32_t bin) const {
+  static constexpr char hex[] = "0123456789abcdef";
+  std::string digits;  // as many as the last bin's number has
+  for (int shift = (bit_length - 1) / 4 * 4; shift >= 0; shift -= 4) digits += hex[bin >> shift & 15];
+  return name_prefix + "-" + digits;
+}
+
+std::vector<Delegation> covering_delegations(const Targets& targets, std::string_view path) {
+  std::vector<Delegation> covering;
+  std::copy_if(targets.delegations.begin(), targets.delegations.end(), std::back_inserter(covering),
+               [&](const Delegation& delegation) { return delegation_covers(delegation, path); });
+  if (targets.succinct) {
+    auto digest = sha256(path).bytes();
+    std::uint32_t first = 0;
+    for (std::size_t i = 0; i < 4; ++i) first = first << 8 | static_cast<unsigned char>(digest[i]);
+    covering.push_back(targets.succinct->delegation(first >> (32 - targets.succinct->bit_length)));
+  }
+  return covering;
+}
+
+std::optional<Delegation> delegation_named(const Targets& targets, std::string_view role) {
+  for (const auto& delegation : targets.delegations)
+    if (delegation.name == role) return delegation;
+  if (!targets.succinct || role.size() <= targets.succinct->name_prefix.size()) return std::nullopt;
+  auto digits = role.substr(targets.succinct->name_prefix.size() + 1);
+  std::uint64_t bin = 0;
+  auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), bin, 16);
+  if (failed != std::errc() || end != digits.data() + digits.size() || bin >> targets.succinct->bit_length != 0)
+    return std::nullopt;
+  auto delegation = targets.succinct->delegation(static_cast<std::uint32_t>(bin));
+  if (delegation.name != role) return std::nullopt;  // another prefix, or a number written otherwise
+  return delegation;
+}
+
+Delegation SuccinctRoles::delegation(std::uint32_t bin) const {
+  Delegation made;
+  made.name = bin_name(bin);
+  made.keys = keys;
+  made.terminating = true;  // TAP 15: exactly one bin can hold a path
+  return made;
 }
 
 bool delegation_covers(const Delegation& delegation, std::string_view path) {

@@ -107,7 +107,7 @@ Result<> RepositoryClient::refresh() {
   TRY_VOID(refresh_root());
   TRY_VOID(refresh_timestamp());
   TRY_VOID(refresh_snapshot());
-  return refresh_targets("targets", "root");
+  return refresh_targets({"targets"});
 }
 
 Result<> RepositoryClient::refresh_root() {
@@ -150,37 +150,35 @@ Result<> RepositoryClient::refresh_snapshot() {
   return store_.save("snapshot", bytes);
 }
 
-Result<> RepositoryClient::refresh_targets(const std::string& role, const std::string& delegator) {
-  if (trusted_.targets(role, delegator) != nullptr) return {};
+Result<> RepositoryClient::refresh_targets(const RolePath& path) {
+  if (trusted_.targets(path) != nullptr) return {};
+  const auto& role = path.back();
   TRY(auto listed, trusted_.listed(role));
   TRY(auto cached, store_.load(role, metadata_bytes_max));
-  if (cached && trusted_.update_targets(*cached, role, delegator)) return {};
+  if (cached && trusted_.update_targets(*cached, path)) return {};
   auto name = prefixed(listed.version, percent_encode(role) + ".json", trusted_.root().consistent_snapshot);
   TRY(auto bytes, metadata_->fetch(name, download_cap(listed.length_bytes, targets_bytes_max)));
-  TRY_VOID(trusted_.update_targets(bytes, role, delegator));
+  TRY_VOID(trusted_.update_targets(bytes, path));
   return store_.save(role, bytes);
 }
 
 Result<FoundTarget> RepositoryClient::find_target(const std::string& path) {
-  struct Visit {
-    std::string role, delegator;
-  };
-  std::vector<Visit> stack{{"targets", "root"}};  // the last is visited next
+  std::vector<RolePath> stack{{"targets"}};  // the last is visited next
   std::set<std::string> visited;
   while (!stack.empty() && static_cast<int>(visited.size()) < delegations_visited_max + 1) {
-    auto [role, delegator] = std::move(stack.back());
+    auto role = std::move(stack.back());
     stack.pop_back();
-    if (!visited.insert(role).second) continue;
+    if (!visited.insert(role.back()).second) continue;
     // A role that cannot be had ends the search: going on would let whoever withholds it choose who answers (§5.6.7).
-    auto refreshed = refresh_targets(role, delegator);
+    auto refreshed = refresh_targets(role);
     if (!refreshed) return std::move(refreshed).error().within("search for " + path);
-    const Targets& targets = *trusted_.targets(role, delegator);
+    const Targets& targets = *trusted_.targets(role);
     if (auto found = targets.targets.find(path); found != targets.targets.end())
-      return FoundTarget{found->second, role, targets.minimum_counter};
-    std::vector<Visit> children;
-    for (const auto& delegation : targets.delegations) {
-      if (!delegation_covers(delegation, path)) continue;
-      children.push_back({delegation.name, role});
+      return FoundTarget{found->second, role.back(), targets.minimum_counter};
+    std::vector<RolePath> children;
+    for (const auto& delegation : covering_delegations(targets, path)) {
+      children.push_back(role);
+      children.back().push_back(delegation.name);
       if (!delegation.terminating) continue;
       stack.clear();  // no later sibling, here or at any level above
       break;

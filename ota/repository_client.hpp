@@ -103,7 +103,7 @@ class RepositoryClient {
   Result<> refresh_root();
   Result<> refresh_timestamp();
   Result<> refresh_snapshot();
-  Result<> refresh_targets(const std::string& role, const std::string& delegator);
+  Result<> refresh_targets(const RolePath& path);
 
   FileLock lock_;
   MetadataStore store_;

@@ -169,38 +169,36 @@ Result<FileMeta> TrustedMetadata::listed(const std::string& role) const {
   return found->second;
 }
 
-Result<> TrustedMetadata::update_targets(std::string_view bytes, const std::string& role,
-                                         const std::string& delegator) {
+Result<> TrustedMetadata::verify_targets(const Targets& document, const RolePath& path) const {
+  const auto& role = path.back();
+  if (path.size() == 1) return verify(document, role);
+  const auto* delegator = targets(RolePath(path.begin(), path.end() - 1));
+  if (delegator == nullptr) return refused(Errc::internal, role + ": its delegator is not loaded yet");
+  auto delegation = delegation_named(*delegator, role);
+  if (!delegation) return refused(Errc::internal, role + ": its delegator does not delegate to it");
+  return verify_threshold(document, delegator->delegation_keys, delegation->keys, role);
+}
+
+Result<> TrustedMetadata::update_targets(std::string_view bytes, const RolePath& path) {
+  if (path.empty() || path.front() != "targets")
+    return refused(Errc::internal, "targets: root delegates to targets only");
+  const auto& role = path.back();
   TRY_VOID(check_snapshot_current());
   TRY(auto meta, listed(role));
   TRY_VOID(check_listed_bytes(meta, bytes, role));
   auto parsed = parse_targets(bytes, options_);
   if (!parsed) return refused(std::move(parsed).error().within(role));
-  if (delegator == "root") {
-    if (role != "targets") return refused(Errc::internal, role + ": root delegates to targets only");
-    TRY_VOID(verify(*parsed, role));
-  } else {
-    const Delegation* delegation = nullptr;
-    const Targets* parent = nullptr;
-    // The delegator itself may be trusted through several parents: its bytes are one file, so any of them serves.
-    for (const auto& [pair, trusted] : targets_)
-      if (pair.second == delegator) parent = &trusted;
-    if (parent != nullptr)
-      for (const auto& candidate : parent->delegations)
-        if (candidate.name == role) delegation = &candidate;
-    if (delegation == nullptr) return refused(Errc::internal, role + ": " + delegator + " does not delegate to it");
-    TRY_VOID(verify_threshold(*parsed, parent->delegation_keys, delegation->keys, role));
-  }
+  TRY_VOID(verify_targets(*parsed, path));
   if (parsed->version != meta.version)
     return refused(Errc::rollback_refused, role + ": version is " + std::to_string(parsed->version) +
                                                ", the snapshot lists " + std::to_string(meta.version));
   TRY_VOID(check_expiry(*parsed, role, now_));
-  targets_.insert_or_assign({delegator, role}, std::move(*parsed));
+  targets_.insert_or_assign(path, std::move(*parsed));
   return {};
 }
 
-const Targets* TrustedMetadata::targets(const std::string& role, const std::string& delegator) const {
-  auto found = targets_.find({delegator, role});
+const Targets* TrustedMetadata::targets(const RolePath& path) const {
+  auto found = targets_.find(path);
   return found == targets_.end() ? nullptr : &found->second;
 }
 

@@ -6,9 +6,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 namespace ferry::ota {
+
+// How a role came by its authority: {"targets", "a", "b"} is b as a delegates to it, a as targets does. The same name
+// behind two delegators is two roles: what one of them trusts, or b delegates there, says nothing about the other.
+using RolePath = std::vector<std::string>;
 
 // Methods are called in the order of the specification; one called too early is Errc::internal. A method that returns
 // an error leaves the trusted state as it was. Errors: bad_input (form), bad_signature, rollback_refused, expired,
@@ -36,10 +40,10 @@ class TrustedMetadata {
   bool snapshot_is_current() const;                  // the one the timestamp lists, unexpired: no download needed
   Result<> update_snapshot(std::string_view bytes);  // §5.5
 
-  // §5.6: "targets" or a delegated role, through one function. `delegator` is "root" for "targets".
-  Result<> update_targets(std::string_view bytes, const std::string& role, const std::string& delegator);
-  // Null until update_targets succeeded for this pair: a role trusted by one delegator is not trusted by another.
-  const Targets* targets(const std::string& role, const std::string& delegator) const;
+  // §5.6: {"targets"} or a delegated role, through one function, delegators first.
+  Result<> update_targets(std::string_view bytes, const RolePath& path);
+  // Null until update_targets succeeded for this path.
+  const Targets* targets(const RolePath& path) const;
   // not_found when the snapshot does not list the role.
   Result<FileMeta> listed(const std::string& role) const;
 
@@ -52,6 +56,7 @@ class TrustedMetadata {
   TrustedMetadata(Root root, Instant now, const ParseOptions& options)
       : root_(std::move(root)), now_(now), options_(options) {}
   Result<> verify(const Document& document, std::string_view role) const;
+  Result<> verify_targets(const Targets& document, const RolePath& path) const;
   Result<> check_snapshot_current() const;
 
   Root root_;
@@ -59,7 +64,7 @@ class TrustedMetadata {
   ParseOptions options_;
   std::optional<Timestamp> timestamp_;
   std::optional<Snapshot> snapshot_;
-  std::map<std::pair<std::string, std::string>, Targets> targets_;  // (delegator, role)
+  std::map<RolePath, Targets> targets_;
 };
 
 // bad_signature unless `role.threshold` distinct keys (by key material) of `role` signed the document.

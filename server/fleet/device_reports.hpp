@@ -1,16 +1,12 @@
 // What devices tell: events applied once and in order, hardware profiles.
 #pragma once
 #include "common/log.hpp"
+#include "server/fleet/event_batch.hpp"
 #include "server/fleet/fleet.hpp"
 #include "server/live/event_hub.hpp"
 
 namespace ferry::server {
 
-inline constexpr std::size_t events_per_batch_max = 200;
-inline constexpr std::size_t events_body_bytes_max = 256 * 1024;
-inline constexpr std::size_t event_detail_bytes_max = 16 * 1024;
-inline constexpr std::size_t slots_detail_bytes_max = 128 * 1024;
-inline constexpr std::size_t models_per_device_max = 64;
 inline constexpr std::size_t profile_bytes_max = 32 * 1024;
 inline constexpr std::size_t reports_locks = 64;
 

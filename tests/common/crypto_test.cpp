@@ -177,7 +177,8 @@ TEST_CASE("a compressed copy of a key counts as the same key material") {
 
 TEST_CASE("weak, foreign and disguised keys are refused") {
   const TempDir dir;
-  const char* commands[] = {"ecparam -name secp384r1 -genkey -noout",
+  const char* commands[] = {"ecparam -name secp521r1 -genkey -noout",
+                            "ecparam -name secp384r1 -genkey -noout -param_enc explicit",
                             "ecparam -name secp256k1 -genkey -noout",
                             "ecparam -name prime256v1 -genkey -noout -param_enc explicit",
                             "genpkey -algorithm rsa -pkeyopt rsa_keygen_bits:1024",

@@ -189,7 +189,7 @@ TEST_CASE("targets refuses bad targets and delegations, naming the field") {
              role(b)["path_hash_prefixes"] = {"xy"};
            },
            "hex"},
-          {"succinct roles", [](Json& b) { b["delegations"]["succinct_roles"] = Json::object(); }, "succinct_roles"},
+          {"both kinds of roles", [](Json& b) { b["delegations"]["succinct_roles"] = Json::object(); }, "exactly one"},
           {"minimum_counter a string", [](Json& b) { b["x-ferry"]["minimum_counter"] = "1"; }, "minimum_counter"},
       });
 }
@@ -293,6 +293,7 @@ TEST_CASE("keys outside the whitelist are kept as unusable, not as trusted") {
     std::string text;
   };
   const std::vector<Lie> lies = {{"ecdsa", "ecdsa-sha2-nistp256", p384},
+                                 {"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp256", p384},
                                  {"rsa", "rsassa-pss-sha256", rsa1024},
                                  {"rsa", "rsassa-pss-sha256", pem},
                                  {"ed25519", "ed25519", pem},

@@ -193,8 +193,7 @@ TEST_CASE("the same timestamp again changes nothing, but an expired one carries 
   check_refused(later.update_snapshot(snapshot), Errc::expired, "timestamp: expired");
   REQUIRE(later.load_snapshot(snapshot));
   CHECK_FALSE(later.snapshot_is_current());
-  check_refused(later.update_targets(repository.served["1.targets.json"], "targets", "root"), Errc::expired,
-                "timestamp");
+  check_refused(later.update_targets(repository.served["1.targets.json"], {"targets"}), Errc::expired, "timestamp");
 }
 
 TEST_CASE("a snapshot must be the one the timestamp lists") {
@@ -250,13 +249,13 @@ TEST_CASE("targets metadata is refused for the same reasons at both levels") {
   // The same cases for "targets" under root and for "team" under targets (CVE-2026-6967).
   for (const std::string role : {"targets", "team"}) {
     INFO(role);
-    auto delegator = role == "team" ? "targets" : "root";
+    auto path = role == "team" ? RolePath{"targets", "team"} : RolePath{"targets"};
     SimRepository repository;
     auto attempt = [&] {
       auto trusted = up_to_snapshot(repository);
-      if (role == "team") REQUIRE(trusted.update_targets(repository.served["1.targets.json"], "targets", "root"));
+      if (role == "team") REQUIRE(trusted.update_targets(repository.served["1.targets.json"], {"targets"}));
       return trusted.update_targets(repository.served[repository.roles[role]["version"].dump() + "." + role + ".json"],
-                                    role, delegator);
+                                    path);
     };
     auto& body = repository.roles[role];
     auto& listed = repository.snapshot["meta"][role + ".json"];
@@ -321,8 +320,8 @@ TEST_CASE("a delegated threshold counts distinct keys of the delegation") {
   repository.publish();
   auto attempt = [&] {
     auto trusted = up_to_snapshot(repository);
-    REQUIRE(trusted.update_targets(repository.served["1.targets.json"], "targets", "root"));
-    return trusted.update_targets(repository.served["1.team.json"], "team", "targets");
+    REQUIRE(trusted.update_targets(repository.served["1.targets.json"], {"targets"}));
+    return trusted.update_targets(repository.served["1.team.json"], {"targets", "team"});
   };
   check_refused(attempt(), Errc::bad_signature, "expected 2");
   repository.signers["team"].push_back(repository.signers["targets"][0]);  // a stranger to this delegation
@@ -343,23 +342,23 @@ TEST_CASE("a role trusted by one delegator is not trusted by another") {
   repository.signers["shared"] = {repository.signers["shared"][0]};
   repository.publish();
   auto trusted = up_to_snapshot(repository);
-  REQUIRE(trusted.update_targets(repository.served["1.targets.json"], "targets", "root"));
-  REQUIRE(trusted.update_targets(repository.served["1.left.json"], "left", "targets"));
-  REQUIRE(trusted.update_targets(repository.served["1.right.json"], "right", "targets"));
-  check_refused(trusted.update_targets(repository.served["1.shared.json"], "shared", "left"), Errc::bad_signature,
-                "shared");
-  REQUIRE(trusted.update_targets(repository.served["1.shared.json"], "shared", "right"));
-  CHECK(trusted.targets("shared", "left") == nullptr);
-  CHECK(trusted.targets("shared", "right") != nullptr);
+  REQUIRE(trusted.update_targets(repository.served["1.targets.json"], {"targets"}));
+  REQUIRE(trusted.update_targets(repository.served["1.left.json"], {"targets", "left"}));
+  REQUIRE(trusted.update_targets(repository.served["1.right.json"], {"targets", "right"}));
+  check_refused(trusted.update_targets(repository.served["1.shared.json"], {"targets", "left", "shared"}),
+                Errc::bad_signature, "shared");
+  REQUIRE(trusted.update_targets(repository.served["1.shared.json"], {"targets", "right", "shared"}));
+  CHECK(trusted.targets({"targets", "left", "shared"}) == nullptr);
+  CHECK(trusted.targets({"targets", "right", "shared"}) != nullptr);
 }
 
 TEST_CASE("steps called too early are internal errors, not trust") {
   SimRepository repository;
   auto trusted = from_first_root(repository);
   CHECK(trusted.update_snapshot(repository.served["1.snapshot.json"]).error().code == Errc::internal);
-  CHECK(trusted.update_targets(repository.served["1.targets.json"], "targets", "root").error().code == Errc::internal);
+  CHECK(trusted.update_targets(repository.served["1.targets.json"], {"targets"}).error().code == Errc::internal);
   CHECK(trusted.listed("targets").error().code == Errc::internal);
   trusted = up_to_snapshot(repository);
-  CHECK(trusted.update_targets(repository.served["1.team.json"], "team", "targets").error().code == Errc::internal);
+  CHECK(trusted.update_targets(repository.served["1.team.json"], {"targets", "team"}).error().code == Errc::internal);
   CHECK(trusted.update_root(repository.served["1.root.json"]).error().code == Errc::internal);
 }
