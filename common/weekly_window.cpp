@@ -1,7 +1,6 @@
 // Minutes of the local week.
 #include "common/weekly_window.hpp"
 
-#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
@@ -29,7 +28,10 @@ Result<std::int64_t> minutes_at(const Json& value, std::string_view key) {
   return hours * 60 + minutes;
 }
 
-std::string text_of(std::int64_t minutes) { return fmt::format("{:02}:{:02}", minutes / 60, minutes % 60); }
+std::string text_of(std::int64_t minutes) {
+  const auto two_digits = [](std::int64_t value) { return (value < 10 ? "0" : "") + std::to_string(value); };
+  return two_digits(minutes / 60) + ":" + two_digits(minutes % 60);
+}
 
 Result<std::uint8_t> parse_days(const Json& list) {
   unsigned days = 0;
