@@ -21,7 +21,7 @@ constexpr double log_max = 21;             // ln of it, rounded up
 constexpr std::int64_t integer_max = 1LL << 53;
 
 struct Waiting {
-  std::vector<Offered> offered;
+  std::vector<FromDevice> offered;
   std::size_t with_predictions = 0;
   std::int64_t since_ms = 0;
 };

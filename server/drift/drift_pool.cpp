@@ -125,21 +125,21 @@ std::vector<std::uint64_t> draw_part(const std::vector<std::uint64_t>& counts, s
   return leave ? left : drawn;
 }
 
-Pool pool(const std::vector<Offered>& devices, std::size_t members, std::uint64_t samples_max, std::string_view seed) {
+Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max, std::string_view seed) {
   Pool made;
   const double share = share_max(std::max(members, devices.size()));
   std::map<std::string_view, bool> cut;
   for (const DriftFeature feature : telemetry::drift_features) {
     const std::string feature_seed = std::string(seed) + "/" + std::string(telemetry::to_string(feature));
     FeaturePool all(share, samples_max, feature_seed);
-    for (const Offered& one : devices) all.offer(one.device, one.waiting.counts[feature]);
+    for (const FromDevice& one : devices) all.offer(one.device, one.waiting.counts[feature]);
     made.counts[feature] = all.take(cut);
   }
   made.devices = cut.size();
   made.limited = std::size_t(std::count_if(cut.begin(), cut.end(), [](const auto& entry) { return entry.second; }));
   const std::string label_seed = std::string(seed) + "/labels";
   FeaturePool labels(share, samples_max, label_seed);
-  for (const Offered& one : devices) labels.offer(one.device, one.waiting.labels);
+  for (const FromDevice& one : devices) labels.offer(one.device, one.waiting.labels);
   std::map<std::string_view, bool> labelled;
   made.labels = labels.take(labelled);
   return made;

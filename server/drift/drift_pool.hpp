@@ -46,12 +46,12 @@ std::uint64_t device_limit(const std::vector<std::uint64_t>& totals, double shar
 // same for the same seed. `count` at most their sum.
 std::vector<std::uint64_t> draw_part(const std::vector<std::uint64_t>& counts, std::uint64_t count, std::uint64_t seed);
 
-struct Offered {
+struct FromDevice {
   std::string_view device;
   const Contribution& waiting;
 };
 // Feature by feature, in any order. `members`: with those that offer nothing; `seed` names the window. The same for the
 // same arguments, so that a restart in between changes nothing.
-Pool pool(const std::vector<Offered>& devices, std::size_t members, std::uint64_t samples_max, std::string_view seed);
+Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max, std::string_view seed);
 
 }  // namespace ferry::server

@@ -108,7 +108,8 @@ std::optional<GatePairRow> LiveGates::taken(const Gate& gate, const Place& place
 }
 
 Result<UploadVerdict> LiveGates::apply(TelemetryStore& telemetry, const std::string& device,
-                                       const telemetry::WindowReport& report, std::int64_t now_ms) {
+                                       const telemetry::WindowReport& report, std::int64_t now_ms,
+                                       const std::function<Result<>(std::int64_t at_ms)>& along) {
   std::lock_guard lock(mutex_);
   std::vector<std::pair<Place, GatePairRow>> changed;
   auto verdict = telemetry.apply(device, report, now_ms, [&](std::int64_t at_ms) -> Result<> {
@@ -125,7 +126,7 @@ Result<UploadVerdict> LiveGates::apply(TelemetryStore& telemetry, const std::str
         changed.emplace_back(place->second, std::move(*row));
       }
     }
-    return {};
+    return along ? along(at_ms) : Result<>();
   });
   if (!verdict || *verdict != UploadVerdict::applied) return verdict;
   for (auto& [place, row] : changed) {

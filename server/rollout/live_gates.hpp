@@ -31,9 +31,11 @@ class LiveGates {
   Result<> attach(const RolloutPlan& plan);
   void detach(const std::string& rollout);
 
-  // Merges an upload once (TelemetryStore::apply), into baselines and gates too, in the same transaction.
+  // Merges an upload once (TelemetryStore::apply), into baselines and gates too, in the same transaction. `along` runs
+  // in it as well.
   Result<UploadVerdict> apply(TelemetryStore& telemetry, const std::string& device,
-                              const telemetry::WindowReport& report, std::int64_t now_ms);
+                              const telemetry::WindowReport& report, std::int64_t now_ms,
+                              const std::function<Result<>(std::int64_t at_ms)>& along = {});
 
   // What the pairs say now; nullopt when nothing has changed since the last look and that was a moment ago.
   Result<std::optional<GateLook>> look(const Rollout& rollout, std::int64_t now_ms);
