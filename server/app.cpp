@@ -85,13 +85,16 @@ Result<> App::load() {
   trust_.emplace(config_.trust(), std::move(online), *database_, *blobs_, clock_, log_);
   TRY_VOID(trust_->load());
   releases_.emplace(*database_);
+  drift_.emplace(*database_, fleet_, *releases_, *blobs_, *hub_, log_);
+  TRY_VOID(drift_->load());
   rollouts_.emplace(*database_, fleet_, clock_, random_, *hub_, log_);
   TRY_VOID(rollouts_->load());
   assignments_.emplace(*rollouts_, config_.telemetry_interval_or_default_s());
   telemetry_.emplace(*database_);
-  services_.reset(new Services{config_,       clock_,      random_,   log_,     *database_, *authority_, fleet_,
-                               *access_,      *enrolment_, *reports_, *trust_,  *blobs_,    *releases_,  *rollouts_,
-                               *assignments_, *telemetry_, hub_,      metrics_, *ui_,       "",          false});
+  services_.reset(new Services{config_,       clock_,      random_,   log_,    *database_, *authority_, fleet_,
+                               *access_,      *enrolment_, *reports_, *trust_, *blobs_,    *releases_,  *rollouts_,
+                               *assignments_, *telemetry_, *drift_,   hub_,    metrics_,   *ui_,        "",
+                               false});
   return {};
 }
 
@@ -178,8 +181,20 @@ void App::housekeep() {
     const std::int64_t oldest_ms = services_->now_ms() - telemetry_keep_ms;
     if (auto forgotten = telemetry_->forget_before(oldest_ms); !forgotten)
       log_.warn("old telemetry", {{"error", forgotten.error().context}});
+    if (auto kept = drift_->housekeep(services_->now_ms(), rollouts_under_way()); !kept)
+      log_.warn("drift", {{"error", kept.error().context}});
     renew_certificate();
   }
+}
+
+std::set<std::string> App::rollouts_under_way() const {
+  std::set<std::string> ids;
+  rollouts_->read([&](const std::map<std::string, ModelRollouts>& by_model) {
+    for (const auto& [model, rollouts] : by_model)
+      for (const Rollout* rollout : rollouts)
+        if (!is_terminal(rollout->head.status)) ids.insert(rollout->plan.id);
+  });
+  return ids;
 }
 
 void App::renew_certificate() {

@@ -40,6 +40,7 @@ class App {
   Result<> bind();
   Result<> write_status_file() const;
   void renew_certificate();
+  std::set<std::string> rollouts_under_way() const;
   TlsServerConfig tls_of(const ServerCertificate& certificate, bool mutual) const;
 
   // True when `every` has passed since the last time for this task.
@@ -64,6 +65,7 @@ class App {
   std::optional<DeviceReports> reports_;
   std::optional<TrustStore> trust_;
   std::optional<ReleaseStore> releases_;
+  std::optional<DriftMonitor> drift_;
   std::optional<RolloutController> rollouts_;
   std::optional<Assignments> assignments_;
   std::optional<TelemetryStore> telemetry_;

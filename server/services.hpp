@@ -2,6 +2,7 @@
 #pragma once
 #include "server/auth/access.hpp"
 #include "server/config.hpp"
+#include "server/drift/drift_monitor.hpp"
 #include "server/enrolment/enrolment.hpp"
 #include "server/fleet/assignments.hpp"
 #include "server/fleet/device_reports.hpp"
@@ -33,6 +34,7 @@ struct Services {
   RolloutController& rollouts;
   Assignments& assignments;
   TelemetryStore& telemetry;
+  DriftMonitor& drift;
   std::shared_ptr<EventHub> hub;
   Metrics& metrics;
   const StaticFiles& ui;

@@ -5,6 +5,8 @@
 #include "telemetry/otlp.hpp"
 
 #include <fmt/format.h>
+#include <charconv>
+#include <cstdlib>
 
 namespace ferry::server::api {
 namespace {
@@ -18,6 +20,15 @@ http::Response json_bytes(std::shared_ptr<const std::string> bytes) {
   return response;
 }
 
+// Seconds; what makes no sense is UTC.
+std::int64_t utc_offset_s_of(std::string_view text) {
+  constexpr std::int64_t most_s = 18 * 3600;  // ISO 8601 zones end at 14 h
+  std::int64_t seconds = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool whole = failed == std::errc{} && end == text.data() + text.size();
+  return whole && std::abs(seconds) <= most_s ? seconds : 0;
+}
+
 }  // namespace
 
 Result<http::Response> device_assignment(Services& services, const http::Request& request) {
@@ -25,6 +36,7 @@ Result<http::Response> device_assignment(Services& services, const http::Request
   if (!device) return unknown_device();
   const bool first = device->last_seen_ms == 0;
   services.fleet.seen(*device, services.now_ms());
+  device->utc_offset_s = utc_offset_s_of(request.header("ferry-utc-offset"));
   const auto assignment = services.assignments.current(*device);
   http::Response response;
   response.headers["ETag"] = assignment->etag;
@@ -96,7 +108,8 @@ Result<http::Response> device_metrics(Services& services, const http::Request& r
   if (body.size() > telemetry::upload_bytes_max)
     return http::problem(413, "bad_input", fmt::format("body: more than {} bytes", telemetry::upload_bytes_max));
   TRY(auto report, telemetry::decode_otlp(body));
-  TRY(auto verdict, services.rollouts.gates().apply(services.telemetry, device->id, report, services.now_ms()));
+  TRY(auto verdict,
+      services.drift.apply(services.rollouts.gates(), services.telemetry, device->id, report, services.now_ms()));
   services.metrics.count(verdict == UploadVerdict::applied  ? "ferry_telemetry_windows_applied_total"
                          : verdict == UploadVerdict::repeat ? "ferry_telemetry_windows_repeated_total"
                                                             : "ferry_telemetry_windows_too_late_total");

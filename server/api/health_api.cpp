@@ -11,6 +11,18 @@ std::string gauge(std::string_view name, std::int64_t value) {
   return fmt::format("# TYPE {0} gauge\n{0} {1}\n", name, value);
 }
 
+// Evidence and level (0 ok … 3 critical) per cohort. Its id and its release are names of ours, never a device's.
+std::string drift_gauges(Services& services) {
+  std::string evidence = "# TYPE ferry_drift_esr gauge\n", levels = "# TYPE ferry_drift_level gauge\n";
+  for (const CohortView& view : services.drift.cohorts("", services.now_ms())) {
+    const std::string labels = fmt::format("{{cohort=\"{}\",model=\"{}\",version=\"{}\",arm=\"{}\"}}", view.id,
+                                           view.key.model, view.key.version, view.key.arm);
+    evidence += fmt::format("ferry_drift_esr{} {}\n", labels, view.state.drift.sr);
+    levels += fmt::format("ferry_drift_level{} {}\n", labels, static_cast<int>(view.state.level()));
+  }
+  return evidence + levels;
+}
+
 }  // namespace
 
 Result<http::Response> get_events(Services& services, const http::Request& request) {
@@ -53,6 +65,7 @@ Result<http::Response> get_metrics(Services& services, const http::Request&) {
   });
   text += gauge("ferry_rollouts_running", running);
   text += gauge("ferry_event_streams", services.hub->streams());
+  text += drift_gauges(services);
   return http::text_response(std::move(text), "text/plain; version=0.0.4; charset=utf-8");
 }
 

@@ -83,6 +83,25 @@ void add_rollouts(Services& services, std::vector<Attention>& list) {
   });
 }
 
+// One line per model: its worst cohort.
+void add_drift(Services& services, std::vector<Attention>& list) {
+  std::map<std::string, CohortView> worst;
+  for (CohortView& view : services.drift.cohorts("", services.now_ms())) {
+    if (view.state.level() < telemetry::DriftLevel::warn || view.members == 0) continue;
+    const auto [at, first] = worst.try_emplace(view.key.model, view);
+    if (!first && view.state.level() > at->second.state.level()) at->second = std::move(view);
+  }
+  for (const auto& [model, view] : worst) {
+    const bool critical = view.state.level() == telemetry::DriftLevel::critical;
+    const std::string where =
+        view.key.rollout.empty() ? view.key.hardware_class : view.key.arm + " devices of " + view.key.rollout;
+    list.push_back(attention("drift", critical, "drift:" + model,
+                             fmt::format("{} {}: predictions on {} are far from those in CI{}", model, view.key.version,
+                                         where, critical ? ", and another sign says harm" : ""),
+                             view.state.level_since_ms, std::string(reason_of(view.state.level()))));
+  }
+}
+
 void add_devices(Services& services, const std::vector<DevicePtr>& devices, std::vector<Attention>& list) {
   for (const DevicePtr& device : devices) {
     if (state_of(*device, services.now_ms(), services.config.poll_interval_s) != DeviceState::attention) continue;
@@ -125,6 +144,7 @@ Json attention_json(Services& services, const std::vector<DevicePtr>& devices) {
   std::vector<Attention> list;
   add_trust(services, list);
   add_rollouts(services, list);
+  add_drift(services, list);
   add_devices(services, devices, list);
   std::stable_sort(list.begin(), list.end(), [](const Attention& a, const Attention& b) {
     return a.error != b.error ? a.error : a.since_ms > b.since_ms;

@@ -20,21 +20,16 @@ constexpr double sr_max = 1e9;             // of telemetry::DriftPolicy::alarm_a
 constexpr double log_max = 21;             // ln of it, rounded up
 constexpr std::int64_t integer_max = 1LL << 53;
 
-struct Waiting {
-  std::vector<FromDevice> offered;
-  std::size_t with_predictions = 0;
-  std::int64_t since_ms = 0;
-};
+// How many devices have predictions waiting: cheap, an upload asks it.
+std::size_t waiting_devices(const Cohort& cohort) {
+  return std::size_t(std::count_if(cohort.devices.begin(), cohort.devices.end(),
+                                   [](const auto& entry) { return entry.second.since_ms != 0; }));
+}
 
-Waiting waiting_in(const Cohort& cohort) {
-  Waiting made;
-  for (const auto& [name, device] : cohort.devices) {
-    if (device.waiting.empty()) continue;
-    made.offered.push_back({name, device.waiting});
-    if (device.waiting.counts.samples() == 0) continue;
-    ++made.with_predictions;
-    if (made.since_ms == 0 || device.since_ms < made.since_ms) made.since_ms = device.since_ms;
-  }
+std::vector<FromDevice> waiting_in(const Cohort& cohort) {
+  std::vector<FromDevice> made;
+  for (const auto& [name, device] : cohort.devices)
+    if (!device.waiting.empty()) made.push_back({name, device.waiting});
   return made;
 }
 
@@ -154,7 +149,12 @@ Result<Contribution> parse_contribution(std::string_view text) {
   return made;
 }
 
-std::int64_t Cohort::open_since_ms() const { return waiting_in(*this).since_ms; }
+std::int64_t Cohort::open_since_ms() const {
+  std::int64_t first_ms = 0;
+  for (const auto& [name, device] : devices)
+    if (device.since_ms != 0 && (first_ms == 0 || device.since_ms < first_ms)) first_ms = device.since_ms;
+  return first_ms;
+}
 
 std::string print_window(const ClosedWindow& window) {
   Json body = telemetry::drift_report_json(window.report);
@@ -175,20 +175,19 @@ std::string print_window(const ClosedWindow& window) {
 
 std::optional<CohortStep> close_window(const Cohort& cohort, const ReferenceProfile& reference,
                                        const DriftPolicy& policy, std::int64_t now_ms) {
-  const Waiting waiting = waiting_in(cohort);
   const std::size_t members = cohort.devices.size();
-  // Cheap and exact: with fewer devices than this nothing counts (device_limit is 0).
-  if (double(waiting.with_predictions) * share_max(members) < 1 - 1e-9) return std::nullopt;
+  // With fewer devices than this nothing counts: device_limit is 0.
+  if (double(waiting_devices(cohort)) * share_max(members) < 1 - 1e-9) return std::nullopt;
   const std::uint64_t samples_max =
       std::max(policy.window_samples, telemetry::reference_counts(reference).samples() / reference_share_max);
   const std::int64_t number = std::int64_t(cohort.state.drift.windows) + 1;
   CohortStep step;
-  step.pool = pool(waiting.offered, members, samples_max, cohort.id + "/" + std::to_string(number));
+  step.pool = pool(waiting_in(cohort), members, samples_max, cohort.id + "/" + std::to_string(number));
   const std::uint64_t samples = step.pool.counts.samples();
-  const bool old = now_ms - waiting.since_ms >= policy.window_age_max_ms && samples >= policy.window_samples_min;
+  const std::int64_t start_ms = std::min(cohort.open_since_ms(), now_ms);
+  const bool old = now_ms - start_ms >= policy.window_age_max_ms && samples >= policy.window_samples_min;
   if (samples < policy.window_samples && !old) return std::nullopt;
 
-  const std::int64_t start_ms = std::min(waiting.since_ms, now_ms);
   step.state = cohort.state;
   auto stepped = drift_step(reference, policy, cohort.state.drift, step.pool.counts, start_ms, now_ms);
   if (!stepped) {  // a state of other bins: damaged, or the server's rules have changed

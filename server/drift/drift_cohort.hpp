@@ -13,6 +13,7 @@ inline constexpr std::int64_t member_age_ms = 24LL * 3600 * 1000;
 inline constexpr double label_margin = 0.02;
 inline constexpr double label_horizon = 100;  // labels after which the test is tightest
 
+inline constexpr std::string_view reason_drift_world = "drift.world_changed";
 inline constexpr std::string_view reason_drift_canaries = "drift.canaries";
 
 // A release in one hardware class, or (with `rollout`) in one arm of a gated rollout.

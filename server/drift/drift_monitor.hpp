@@ -12,6 +12,7 @@
 #include "telemetry/drift_cause.hpp"
 
 #include <mutex>
+#include <set>
 
 namespace ferry::server {
 
@@ -35,6 +36,18 @@ struct RolloutDrift {
   std::string reason;  // "" | drift.world_changed | drift.canaries
   std::string text;
   std::int64_t at_ms = 0;
+};
+
+// A cohort without its devices' counts.
+struct CohortView {
+  std::string id;
+  CohortKey key;
+  CohortState state;
+  std::size_t members = 0;
+  std::uint64_t reference_samples = 0;
+  std::int64_t open_since_ms = 0;  // of the open window; 0: nothing waits
+  std::uint64_t open_samples = 0;  // of all devices, more than will count
+  std::size_t open_devices = 0;
 };
 
 // Thread-safe; calls block on the database. Lock order: the rollout controller's, then this one's, then LiveGates',
@@ -67,13 +80,12 @@ class DriftMonitor {
   // Of a rollout that is over: its arms' cohorts go.
   Result<> forget(const std::string& rollout);
 
-  // Copies of the cohorts of `model` ("": all), without the devices' counts.
-  std::vector<Cohort> cohorts(const std::string& model) const;
+  // The cohorts of `model` ("": all), by id.
+  std::vector<CohortView> cohorts(const std::string& model, std::int64_t now_ms);
   // Bodies of the windows that ended at or after `since_ms`, oldest first, at most the newest `limit`.
   Result<std::vector<std::string>> windows(const std::string& cohort, std::int64_t since_ms, std::int64_t limit) {
     return store_.windows(cohort, since_ms, limit);
   }
-  std::uint64_t reference_samples(const Cohort& cohort);
   const telemetry::DriftPolicy& policy() const { return policy_; }
 
   // What time alone changes: old windows close, silent members leave, what is too old is deleted, arms of rollouts that
@@ -88,27 +100,44 @@ class DriftMonitor {
   };
   struct Watch {  // of a rollout's arms
     RolloutDrift last;
-    bool news = true;  // a window closed since
-    std::int64_t since_ms = 0;
-    std::int64_t began_ms = 0;
+    bool news = true;           // a window closed since
+    std::int64_t retry_ms = 0;  // something failed: not again before
   };
-  // What an upload changes in one cohort, until the transaction has committed.
-  struct Staged {
-    std::string cohort;
-    bool made = false;  // a new cohort
+  struct Target {  // what an upload adds to one cohort
     CohortKey key;
-    CohortDevice device;
+    const Reference* reference = nullptr;
+    Contribution contribution;
+  };
+  struct Staged {  // what takes an upload back out of memory, and what it closed
+    std::string cohort;
+    bool made = false;
+    std::int64_t seen_ms = 0;
+    std::optional<CohortDevice> before;
     std::optional<CohortStep> closed;
   };
 
-  const Reference& reference_of(const std::string& model, const std::string& version, std::int64_t now_ms);
-  std::vector<Staged> places_of(const std::string& device, const telemetry::ReleaseWindow& window,
-                                const telemetry::ReferenceProfile& reference, std::int64_t now_ms);
-  Result<> store(const std::string& device, Staged& staged, std::int64_t now_ms);
-  void keep(const std::string& device, Staged& staged, std::int64_t now_ms);
-  Result<> watch(const Rollout& rollout, std::int64_t now_ms);
+  // Null: none that can be used.
+  const Reference* reference_of(const std::string& model, const std::string& version, std::int64_t now_ms);
+  CohortKey class_key(const Reference& reference, const telemetry::ReleaseKey& release,
+                      const std::string& device) const;
+  std::map<std::string, Target> targets_of(const std::string& device, const telemetry::WindowReport& report,
+                                           std::int64_t now_ms);
+  Result<> stage(const std::string& device, const std::string& id, const Target& target, std::int64_t now_ms,
+                 std::vector<Staged>& undo);
+  void take_back(const std::string& device, const std::vector<Staged>& undo);
+  Result<> leave_others(const std::string& device, const std::map<std::string, Target>& targets,
+                        std::vector<std::string>& left);
+  Result<> store_closed(const Cohort& cohort, const CohortStep& step, const std::string& device);
+  void keep_closed(Cohort& cohort, CohortStep& step);
+  void forget_place(const std::string& device, const std::string& cohort);
+  void tell(const Cohort& cohort, telemetry::DriftLevel before, double e);
+
+  Result<> watch(const Rollout& rollout, Watch& watch, std::int64_t now_ms);
   Result<> compare(const Rollout& rollout, Watch& watch, std::int64_t now_ms);
-  void tell(const Cohort& cohort, telemetry::DriftLevel before);
+  Result<telemetry::DriftCounts> counts_since(const Cohort& cohort, std::int64_t since_ms);
+  Result<> age(Cohort& cohort, std::int64_t now_ms);
+  Result<> erase(const std::string& cohort);
+  Result<> forget_locked(const std::string& rollout);
 
   Database& database_;
   const Fleet& fleet_;
@@ -121,7 +150,7 @@ class DriftMonitor {
 
   mutable std::mutex mutex_;  // guards below
   std::map<std::string, Cohort> cohorts_;
-  std::multimap<std::string, std::string> arms_of_;                      // device -> cohorts that are arms
+  std::multimap<std::string, std::string> places_;                       // device -> the cohorts that know it
   std::map<std::pair<std::string, std::string>, Reference> references_;  // by model and version
   std::map<std::string, Watch> watches_;                                 // by rollout
 };

@@ -125,7 +125,8 @@ std::vector<std::uint64_t> draw_part(const std::vector<std::uint64_t>& counts, s
   return leave ? left : drawn;
 }
 
-Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max, std::string_view seed) {
+Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max,
+          std::string_view seed) {
   Pool made;
   const double share = share_max(std::max(members, devices.size()));
   std::map<std::string_view, bool> cut;

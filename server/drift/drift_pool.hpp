@@ -52,6 +52,7 @@ struct FromDevice {
 };
 // Feature by feature, in any order. `members`: with those that offer nothing; `seed` names the window. The same for the
 // same arguments, so that a restart in between changes nothing.
-Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max, std::string_view seed);
+Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max,
+          std::string_view seed);
 
 }  // namespace ferry::server

@@ -22,12 +22,13 @@ Result<std::set<std::string>> parse_topics(const std::string& text) {
     std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string topic = text.substr(begin, end - begin);
     const std::string name = event_name(topic);
-    const bool whole = name == "overview" || name == "devices" || name == "releases" || name == "rollouts";
+    const bool whole =
+        name == "overview" || name == "devices" || name == "releases" || name == "rollouts" || name == "drift";
     const bool one = (name == "device" || name == "rollout") && topic.size() > name.size() + 1;
     if ((whole && topic != name) || (!whole && !one) || topic.size() > 128)
       return Error{Errc::bad_input,
                    "topics: found \"" + topic.substr(0, 80) +
-                       "\", expected overview, devices, releases, rollouts, device:<id>, rollout:<id>"};
+                       "\", expected overview, devices, releases, rollouts, drift, device:<id>, rollout:<id>"};
     topics.insert(topic);
     if (topics.size() > topics_per_stream_max)
       return Error{Errc::bad_input, "topics: more than " + std::to_string(topics_per_stream_max)};
