@@ -8,17 +8,20 @@ import { Guard } from "./components/notes";
 import { location, match } from "./state/router";
 import { session, signOut } from "./state/session";
 import { startKeys } from "./state/keys";
+import { lazy } from "./state/lazy";
 import { startLive } from "./state/live";
-import { DeviceScreen } from "./screens/device";
 import { DevicesScreen } from "./screens/devices";
 import { NotFoundScreen } from "./screens/not-found";
 import { OverviewScreen } from "./screens/overview";
-import { ReleaseScreen } from "./screens/release";
 import { ReleasesScreen } from "./screens/releases";
-import { RolloutScreen } from "./screens/rollout";
 import { RolloutsScreen } from "./screens/rollouts";
 import { SignInScreen } from "./screens/sign-in";
-import { TelemetryScreen } from "./screens/telemetry";
+
+const DeviceScreen = lazy(() => import("./screens/device").then((all) => all.DeviceScreen));
+const NewRolloutScreen = lazy(() => import("./screens/new-rollout").then((all) => all.NewRolloutScreen));
+const ReleaseScreen = lazy(() => import("./screens/release").then((all) => all.ReleaseScreen));
+const RolloutScreen = lazy(() => import("./screens/rollout").then((all) => all.RolloutScreen));
+const TelemetryScreen = lazy(() => import("./screens/telemetry").then((all) => all.TelemetryScreen));
 
 const screens: { pattern: string; show: (parameters: Record<string, string>) => ComponentChildren }[] = [
   { pattern: "/", show: () => <OverviewScreen /> },
@@ -27,6 +30,7 @@ const screens: { pattern: string; show: (parameters: Record<string, string>) => 
   { pattern: "/releases", show: () => <ReleasesScreen /> },
   { pattern: "/releases/:model/:version", show: (p) => <ReleaseScreen model={p["model"]!} version={p["version"]!} /> },
   { pattern: "/rollouts", show: () => <RolloutsScreen /> },
+  { pattern: "/rollouts/new", show: () => <NewRolloutScreen /> },
   { pattern: "/rollouts/:id", show: (p) => <RolloutScreen id={p["id"]!} /> },
   { pattern: "/telemetry", show: () => <TelemetryScreen /> },
 ];
@@ -70,7 +74,7 @@ function Frame({ who }: { who: Session }) {
   const first = useRef(true);
   useEffect(() => {
     // A new page begins at its start for the keyboard and the screen reader too.
-    if (!first.current) main.current?.focus();
+    if (!first.current) main.current?.focus({ preventScroll: true });
     first.current = false;
   }, [path]);
   return (

@@ -4,6 +4,8 @@ import type {
   VerdictRecord,
 } from "../src/api/types";
 // Recorded from runs of tests/e2e/fleet.py: before the first look, a hold with a silent canary, a pass, a fail.
+import { driftOf } from "./drift-fixtures";
+import { dryRunOf, waitingRollouts } from "./plan-fixtures";
 import early from "./verdicts/early.json";
 import fail from "./verdicts/fail.json";
 import hold from "./verdicts/hold.json";
@@ -159,7 +161,7 @@ export const rollouts: List<RolloutSummary> = list([
 
 export const rollout: Rollout = {
   ...rolloutSummary(),
-  policy: { failures_max: 1, device_timeout_s: 900 },
+  policy: { failures_max: 1, device_timeout_s: 900, phases: [{ percent: 10, soak_s: 60 }, { percent: 50, soak_s: 600 }, { percent: 100, soak_s: 0 }] },
   phases: [
     { percent: 10, soak_s: 60, state: "done", devices: 4, counts: { committed: 4 } },
     { percent: 50, soak_s: 600, state: "running", devices: 20, counts: { committed: 13, downloading: 3, staged: 1, trial: 2, rolled_back: 1 } },
@@ -187,7 +189,7 @@ const gatedPhases = (state: string, counts: Record<string, number>): Rollout["ph
 export const gatedRollout: Rollout = {
   ...rollout, ...rolloutSummary({ id: "ro-9a01", version: "1.4.1", from_version: "1.4.0", phase: 0, created_ms: now - 2 * minute, gate: { pairs: 10, passed: false, reason: "gate.few_pairs" },
     devices: { ...noDevices, selected: 20, waiting: 10, committed: 10 } }),
-  phases: gatedPhases("running", { committed: 10 }),
+  policy: { ...rollout.policy, phases: [{ percent: 50, soak_s: 0 }, { percent: 100, soak_s: 0 }] }, phases: gatedPhases("running", { committed: 10 }),
   failures: [{ reason: "gate.silence", count: 1, devices: [verdicts.hold.pairs[0]!.canary] }],
   log: [
     { at_ms: now - minute, phase: 0, verdict: "hold", decision: "judge", detail: "gate.few_pairs: evidence of harm 1 of 20 needed; 0 of 10 pairs complete", by: "" },
@@ -248,6 +250,10 @@ export const telemetry: Telemetry = {
   ],
 };
 
+export const drift = driftOf(now, hardwareClass);
+export const dryRun = dryRunOf(hardwareClass);
+export const waiting = waitingRollouts(rollout, now);
+
 export const models = list([{ model: "fashion-mnist", releases: 4, latest: "1.4.0", current: "1.1.0", devices: 40, active_rollout: "ro-7d1e", minimum_counter: 1 }]);
 
 // Path of a request below /api/v1 → its answer.
@@ -258,5 +264,6 @@ export const answers: Record<string, unknown> = {
   "/rollouts/ro-7d1e/devices": rolloutDevices, "/rollouts/ro-51aa/devices": list([{ device: deviceId, state: "rolled_back", reason: "trial.memory", since_ms: now - 31 * minute, phase: 0 }]),
   [`/rollouts/${gatedRollout.id}`]: gatedRollout, [`/rollouts/${gatedRollout.id}/verdict`]: verdicts.hold, [`/rollouts/${gatedRollout.id}/devices`]: canariesOf(verdicts.hold, "committed", ""),
   [`/rollouts/${recalledRollout.id}`]: recalledRollout, [`/rollouts/${recalledRollout.id}/verdict`]: verdicts.fail, [`/rollouts/${recalledRollout.id}/devices`]: canariesOf(verdicts.fail, "rolled_back", "gate.latency"),
-  "/models": models, "/telemetry": telemetry,
+  "/models": models, "/telemetry": telemetry, "/drift": drift,
 };
+export const waitingAnswers: Record<string, unknown> = Object.fromEntries(Object.values(waiting).flatMap((one) => [[`/rollouts/${one.id}`, one], [`/rollouts/${one.id}/devices`, list([])]]));

@@ -5,6 +5,13 @@ import { afterEach, beforeEach, vi } from "vitest";
 import { location } from "../src/state/router";
 import { session } from "../src/state/session";
 import * as fixtures from "./fixtures";
+// What the dashboard fetches when it is first shown is here already, so that no test waits for the disk.
+import "../src/components/gated-rollout";
+import "../src/screens/device";
+import "../src/screens/new-rollout";
+import "../src/screens/release";
+import "../src/screens/rollout";
+import "../src/screens/telemetry";
 
 export interface Call {
   method: string;
@@ -114,8 +121,17 @@ export function visit(address: string): void {
 }
 
 // Everything that is decided without waiting is done afterwards: promises, effects, renderings.
-export async function settle(): Promise<void> {
+async function rounds(): Promise<void> {
   for (let round = 0; round < 6; round++) await act(async () => void (await Promise.resolve()));
+}
+
+export async function settle(): Promise<void> {
+  // Screens are fetched when they are first shown, and a part of one after that.
+  for (let fetched = 0; fetched < 2; fetched++) {
+    await rounds();
+    await act(async () => vi.dynamicImportSettled());
+  }
+  await rounds();
 }
 
 export async function show(node: ComponentChildren): Promise<HTMLElement> {

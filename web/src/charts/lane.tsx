@@ -1,6 +1,6 @@
 // Which release ran when on one device: spans on a line, and a mark where an update went badly.
 import type { TimelineItem } from "../api/types";
-import { wordOf } from "../components/status";
+import { wordOf } from "../state/words";
 import { clock } from "../state/format";
 import { setbacks, spansOf } from "../state/timeline";
 import { timeTicks, useWidth } from "./scale";

@@ -2,14 +2,15 @@ import type { DeviceCounts, RolloutSummary } from "../api/types";
 import { StackedBar } from "../charts/stacked-bar";
 import { rolloutHref } from "../state/router";
 import { Reason } from "./reason";
-import { Status, toneOf, wordOf } from "./status";
+import { wordOf } from "../state/words";
+import { Status, toneOf } from "./status";
 
 // In the order in which a device goes through them; the bar is read from left to right.
-const order = ["committed", "trial", "staged", "downloading", "offered", "rolled_back", "rejected", "failed", "refused", "timed_out", "waiting"];
+export const deviceStates = ["committed", "trial", "staged", "downloading", "offered", "rolled_back", "rejected", "failed", "refused", "timed_out", "waiting"];
 
 export function RolloutBar({ counts, what }: { counts: DeviceCounts; what: string }) {
   return (
-    <StackedBar what={what} parts={order.map((state) => ({
+    <StackedBar what={what} parts={deviceStates.map((state) => ({
       label: wordOf(state), value: counts[state] ?? 0, tone: state === "waiting" ? "tone-wait" : `tone-${toneOf(state)}`,
     }))} />
   );

@@ -1,11 +1,13 @@
 // A state as icon, word and colour: never colour alone.
+import { wordOf } from "../state/words";
+
 export type Tone = "good" | "busy" | "bad" | "warn" | "plain";
 
 const words: Record<Exclude<Tone, "plain">, string[]> = {
   good: ["ok", "done", "committed", "current", "pass", "PASSED", "serving", "active", "verified"],
-  busy: ["running", "updating", "downloading", "staged", "trial", "soaking", "rolling_out", "offered", "rolling_back", "candidate"],
-  bad: ["failed", "fail", "FAILED", "rolled_back", "rejected", "refused", "timed_out", "quarantined", "revoked", "error", "not verified"],
-  warn: ["attention", "hold", "WARNED", "paused", "offline", "aborted", "warning", "alarm"],
+  busy: ["running", "updating", "downloading", "staged", "trial", "soaking", "rolling_out", "offered", "rolling_back", "candidate", "scheduled"],
+  bad: ["failed", "fail", "FAILED", "rolled_back", "rejected", "refused", "timed_out", "quarantined", "revoked", "error", "not verified", "denied", "critical"],
+  warn: ["attention", "hold", "WARNED", "paused", "offline", "aborted", "warning", "alarm", "awaiting_approval", "warn", "notice"],
 };
 const tones = new Map(Object.entries(words).flatMap(([tone, states]) => states.map((state): [string, Tone] => [state, tone as Tone])));
 
@@ -22,8 +24,6 @@ const marks: Record<Tone, string> = {
 export function Mark({ tone }: { tone: Tone }) {
   return <svg class="mark" viewBox="0 0 12 12" width="12" height="12" aria-hidden="true"><path d={marks[tone]} /></svg>;
 }
-
-export const wordOf = (state: string) => (state === "" ? "unknown" : state.replace(/_/g, " ").toLowerCase());
 
 export function Status({ state, word }: { state: string; word?: string }) {
   const tone = toneOf(state);

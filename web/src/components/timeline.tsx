@@ -3,7 +3,8 @@ import { clock } from "../state/format";
 import { deviceHref, releaseHref } from "../state/router";
 import { entriesOf, messageOf, type Entry } from "../state/timeline";
 import { Reason } from "./reason";
-import { Status, toneOf, wordOf } from "./status";
+import { wordOf } from "../state/words";
+import { Status, toneOf } from "./status";
 import { When } from "./when";
 
 const stateOf = (item: TimelineItem) => item.state || item.kind;

@@ -8,13 +8,14 @@ import { Digest } from "../components/copy";
 import { LabelEditor, Labels } from "../components/labels";
 import { Empty, Loaded } from "../components/notes";
 import { Reason } from "../components/reason";
-import { Status, wordOf } from "../components/status";
+import { Status } from "../components/status";
 import { Table } from "../components/table";
 import { Timeline } from "../components/timeline";
 import { When } from "../components/when";
 import { absolute, bytes, count, microseconds, percent } from "../state/format";
 import { deviceHref, releaseHref, rolloutHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
+import { wordOf } from "../state/words";
 import { may } from "../state/session";
 
 type DeviceRollout = NonNullable<Device["rollouts"]>[number];

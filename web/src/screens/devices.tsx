@@ -4,18 +4,19 @@ import type { Device, List, Problem } from "../api/types";
 import { Card } from "../components/card";
 import { Command } from "../components/copy";
 import { Labels } from "../components/labels";
+import { valueOf } from "../components/field";
 import { Empty, Loaded, ProblemNote } from "../components/notes";
+import { Pager } from "../components/pager";
 import { Status } from "../components/status";
 import { Table } from "../components/table";
 import { When } from "../components/when";
 import { plural } from "../state/format";
+import { pageItems, pageKeys, pagesOf } from "../state/pages";
 import { deviceHref, location, releaseHref, setQuery, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 import { may } from "../state/session";
 
 const states = ["", "ok", "updating", "attention", "offline", "new", "revoked"];
-export const pageSize = 200;
-const pageMax = 1_000; // the most the API lists at once
 const typingMs = 200;
 
 // Makes an enrolment token and shows the one line a device needs. The token is shown once.
@@ -75,7 +76,7 @@ function Search({ q }: { q: string }) {
     const value = (event.target as HTMLInputElement).value;
     setText(value);
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => setQuery("q", value.trim()), typingMs);
+    timer.current = setTimeout(() => setQuery("q", value.trim(), pageKeys()), typingMs);
   };
   return (
     <>
@@ -104,30 +105,28 @@ export function DevicesScreen() {
   useTitle("Devices");
   const query = location.value.query;
   const [q, state] = [query.get("q") ?? "", query.get("state") ?? ""];
-  const [limit, setLimit] = useState(pageSize);
-  const path = `/devices?limit=${limit}${q ? `&q=${encodeURIComponent(q)}` : ""}${state ? `&state=${encodeURIComponent(state)}` : ""}`;
+  const pages = pagesOf(query);
+  const path = `/devices?limit=${pageItems}${pages.query}${q ? `&q=${encodeURIComponent(q)}` : ""}${state ? `&state=${encodeURIComponent(state)}` : ""}`;
   const devices = useResource<List<Device>>(path, ["devices"], 10_000);
-  const filtered = q !== "" || state !== "";
+  const filtered = q !== "" || state !== "" || pages.number > 1;
   return (
     <div class="page">
       <h1>Devices</h1>
       <form class="filters" role="search" aria-label="Devices" onSubmit={(event) => event.preventDefault()}>
         <Search q={q} />
         <label for="state">State</label>
-        <select id="state" value={state} onChange={(event) => setQuery("state", (event.target as HTMLSelectElement).value)}>
+        <select id="state" value={state} onChange={(event) => setQuery("state", valueOf(event), pageKeys())}>
           {(states.includes(state) ? states : [...states, state]).map((s) => <option key={s} value={s}>{s || "any"}</option>)}
         </select>
-        {devices.value && <span class="dim" role="status">{plural(devices.value.items.length, "device")}{devices.value.next_cursor && " and more"}</span>}
+        {devices.value && <span class="dim" role="status">{plural(devices.value.items.length, "device")}{devices.value.next_cursor ? " and more" : pages.number > 1 ? " on this page" : ""}</span>}
       </form>
       <Loaded resource={devices}>
         {(list) => list.items.length === 0 && !filtered && !devices.stale ? (
           <Card title="Enrol the first device"><p>No device is enrolled yet. It needs a token, once; its key never leaves it.</p><Enrol /></Card>
-        ) : list.items.length === 0 ? <Empty>No device fits this filter.</Empty> : (
+        ) : list.items.length === 0 ? <><Empty>No device fits this filter.</Empty><Pager pages={pages} next="" items={0} what="devices" /></> : (
           <>
             <DeviceTable items={list.items} />
-            {list.next_cursor && (limit < pageMax
-              ? <p><button type="button" onClick={() => setLimit(limit + pageSize)}>Show more</button></p>
-              : <p class="dim">The first {pageMax} are shown: narrow the search to see others.</p>)}
+            <Pager pages={pages} next={list.next_cursor} items={list.items.length} what="devices" />
             <details class="more"><summary>Enrol another device</summary><Enrol /></details>
           </>
         )}

@@ -26,6 +26,7 @@ export function subjectHref(subject: string): string | undefined {
   const id = subject.slice(subject.indexOf(":") + 1);
   if (subject.startsWith("rollout:")) return rolloutHref(id);
   if (subject.startsWith("device:")) return deviceHref(id);
+  if (subject.startsWith("drift:")) return `/telemetry?model=${encodeURIComponent(id)}#drift`;
   return undefined;
 }
 

@@ -8,7 +8,7 @@ import { Status } from "../components/status";
 import { Table } from "../components/table";
 import { When } from "../components/when";
 import { bytes, comparison, count, gateValue, microseconds, percent, plural } from "../state/format";
-import { rolloutHref, useTitle } from "../state/router";
+import { newRolloutHref, rolloutHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 
 // "accuracy.top1@x86_64-…/fp32" → what is checked, of which variant, on which hardware.
@@ -111,6 +111,7 @@ export function ReleaseScreen({ model, version }: { model: string; version: stri
       <div class="title">
         <h1>{model} {version}</h1>
         {release.value && <><Status state={release.value.state} /> <span class="dim">{release.value.description}</span></>}
+        <span class="spring" /><a class="button primary" href={newRolloutHref(model, version)}>Create rollout</a>
       </div>
       <Loaded resource={release}>
         {(r) => (

@@ -2,21 +2,24 @@ import type { List, ReleaseSummary } from "../api/types";
 import { Card } from "../components/card";
 import { Command, Digest } from "../components/copy";
 import { Loaded } from "../components/notes";
+import { Pager } from "../components/pager";
 import { Status } from "../components/status";
 import { Table } from "../components/table";
 import { When } from "../components/when";
 import { count } from "../state/format";
-import { releaseHref, useTitle } from "../state/router";
+import { pageItems, pagesOf } from "../state/pages";
+import { location, releaseHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 
 export function ReleasesScreen() {
   useTitle("Releases");
-  const releases = useResource<List<ReleaseSummary>>("/releases?limit=200", ["releases", "rollouts", "devices"]);
+  const pages = pagesOf(location.value.query);
+  const releases = useResource<List<ReleaseSummary>>(`/releases?limit=${pageItems}${pages.query}`, ["releases", "rollouts", "devices"]);
   return (
     <div class="page">
       <h1>Releases</h1>
       <Loaded resource={releases}>
-        {(list) => list.items.length === 0 ? (
+        {(list) => list.items.length === 0 && pages.number === 1 ? (
           <Card title="Nothing is published yet"><p>A release comes from CI, signed, with the report of the gate that let it out.</p><Command line="ferry release publish out/ --key release-MODEL.pem" /></Card>
         ) : (
           <>
@@ -29,7 +32,7 @@ export function ReleasesScreen() {
               { title: "Published", cell: (r) => <><When ms={r.published_ms} /> <span class="dim">by {r.published_by}</span></> },
               { title: "Manifest", cell: (r) => <Digest value={r.manifest_sha256} what="manifest digest" /> },
             ]} />
-            {list.next_cursor && <p class="dim">The newest 200 are shown. All: <code>ferry release list</code></p>}
+            <Pager pages={pages} next={list.next_cursor} items={list.items.length} what="releases" />
           </>
         )}
       </Loaded>

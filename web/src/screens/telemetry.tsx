@@ -1,6 +1,7 @@
 import type { List, ReleaseTelemetry, SeriesPoint, Telemetry } from "../api/types";
 import { Lines, type Line } from "../charts/lines";
 import { Card } from "../components/card";
+import { DriftCard } from "../components/drift-card";
 import { Empty, Loaded } from "../components/notes";
 import { Table } from "../components/table";
 import { bytes, count, microseconds, percent } from "../state/format";
@@ -72,12 +73,14 @@ function Classes({ telemetry: t }: { telemetry: Telemetry }) {
 }
 
 function Model({ model, window }: { model: string; window: string }) {
+  const drift = <DriftCard key={model} model={model} window_s={Number(window) || 3_600} />;
   const telemetry = useResource<Telemetry>(`/telemetry?model=${encodeURIComponent(model)}&window_s=${encodeURIComponent(window)}`, ["releases"], 10_000);
   return (
     <Loaded resource={telemetry}>
-      {(t) => t.releases.length === 0 ? <Card title="By release"><Empty>No telemetry in this time.</Empty></Card> : (
+      {(t) => t.releases.length === 0 ? <div class="columns"><Card title="By release" wide><Empty>No telemetry in this time.</Empty></Card>{drift}</div> : (
         <div class="columns">
           <Card title="By release" wide><ByRelease telemetry={t} /></Card>
+          {drift}
           <Card title="Latency"><Lines title="p99 of inferences" unit={microseconds} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => p.p99_us, (p) => p.count > 0)} /></Card>
           <Card title="Accuracy"><Lines title="Right answers of labelled ones" unit={(v) => `${v.toFixed(1)} %`} step_s={t.step_s} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>
           <Card title="Load"><Lines title="Inferences per minute" unit={(v) => count(Math.round(v))} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (p.count * 60) / t.step_s, () => true)} /></Card>

@@ -17,7 +17,7 @@ export const coalesceMs = 250;
 export const fallbackPollMs = 10_000;
 export const hiddenPauseMs = 10_000;
 export const retryMaxMs = 30_000;
-const topics = ["overview", "devices", "releases", "rollouts"];
+const topics = ["overview", "devices", "releases", "rollouts", "drift"];
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 // A gate looks every second, which changes nothing but its verdict: the server says so only to those who ask for that

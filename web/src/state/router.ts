@@ -14,17 +14,25 @@ export const location = signal<Location>(read());
 export function go(to: string): void {
   window.history.pushState(null, "", to);
   location.value = read();
-  window.scrollTo(0, 0);
+  const part = to.includes("#") ? document.getElementById(to.slice(to.indexOf("#") + 1)) : null;
+  if (part) part.scrollIntoView();
+  else window.scrollTo(0, 0);
 }
 
-// Changes one query value in place, as filters do; an empty value removes it.
-export function setQuery(key: string, value: string): void {
-  const query = new URLSearchParams(window.location.search);
-  if (value) query.set(key, value);
-  else query.delete(key);
+// Writes the whole query in place: going back leaves the page, not its filters.
+export function replaceQuery(query: URLSearchParams): void {
   const text = query.toString();
   window.history.replaceState(null, "", window.location.pathname + (text ? `?${text}` : ""));
   location.value = read();
+}
+
+// Changes one query value in place, as filters do; an empty value removes it. A list filtered anew begins at its first page.
+export function setQuery(key: string, value: string, restarts: string[] = []): void {
+  const query = new URLSearchParams(window.location.search);
+  if (value) query.set(key, value);
+  else query.delete(key);
+  for (const other of restarts) query.delete(other);
+  replaceQuery(query);
 }
 
 // Whether a link leads to a screen of this site: not to another origin ("//host"), not to the server's own answers.
@@ -77,6 +85,21 @@ export function match(pattern: string, path: string): Record<string, string> | n
   return parameters;
 }
 
+// The same with other query values, for links that change one thing.
+export function withQuery(changes: Record<string, string | string[]>): string {
+  const query = new URLSearchParams(location.value.query);
+  for (const [key, value] of Object.entries(changes)) {
+    query.delete(key);
+    for (const one of typeof value === "string" ? [value] : value) if (one) query.append(key, one);
+  }
+  const text = query.toString();
+  return location.value.path + (text ? `?${text}` : "");
+}
+
+export const newRolloutHref = (model = "", version = "") => {
+  const query = new URLSearchParams({ ...(model && { model }), ...(version && { version }) }).toString();
+  return `/rollouts/new${query ? `?${query}` : ""}`;
+};
 export const deviceHref = (id: string) => `/devices/${encodeURIComponent(id)}`;
 export const releaseHref = (model: string, version: string) => `/releases/${encodeURIComponent(model)}/${encodeURIComponent(version)}`;
 export const rolloutHref = (id: string) => `/rollouts/${encodeURIComponent(id)}`;

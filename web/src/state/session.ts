@@ -41,3 +41,6 @@ const ranks = new Map([["viewer", 0], ["publisher", 0], ["operator", 1], ["admin
 export function may(role: "operator" | "admin"): boolean {
   return (ranks.get(session.value?.role ?? "") ?? -1) >= ranks.get(role)!;
 }
+
+// Who may create rollouts: publishers (CI) too, who may not steer them.
+export const mayCreate = () => ["publisher", "operator", "admin"].includes(session.value?.role ?? "");

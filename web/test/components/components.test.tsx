@@ -116,9 +116,9 @@ describe("a confirmation", () => {
   const dialogOf = (page: Element) => page.querySelector("dialog")!;
   test("asks before it acts, passes the reason on, and closes", async () => {
     const act = vi.fn(async (_reason: string) => undefined);
-    const page = await show(<ConfirmButton label="Promote now" question="Go on?" asksReason act={act}><p>what happens</p></ConfirmButton>);
+    const page = await show(<ConfirmButton label="Promote" question="Go on?" asksReason act={act}><p>what happens</p></ConfirmButton>);
     expect(dialogOf(page).open).toBe(false);
-    await click(button(page, "Promote now"));
+    await click(button(page, "Promote"));
     expect(dialogOf(page).open).toBe(true);
     expect(act).not.toHaveBeenCalled();
     await type(page.querySelector("dialog input")!, " it is late ");
@@ -127,7 +127,7 @@ describe("a confirmation", () => {
     expect(dialogOf(page).open).toBe(false);
   });
   test("is named by its question and described by its text, with ids that hold together", async () => {
-    const page = await show(<><ConfirmButton label="Promote now" question="Go on?" act={async () => undefined}><p>what happens</p></ConfirmButton><ConfirmButton label="Promote now" question="Really?" act={async () => undefined}><p>this</p></ConfirmButton></>);
+    const page = await show(<><ConfirmButton label="Promote" question="Go on?" act={async () => undefined}><p>what happens</p></ConfirmButton><ConfirmButton label="Promote" question="Really?" act={async () => undefined}><p>this</p></ConfirmButton></>);
     const named = [...page.querySelectorAll("dialog")].map((dialog) => ["aria-labelledby", "aria-describedby"].map((name) => {
       const id = dialog.getAttribute(name)!;
       expect(id).not.toContain(" ");

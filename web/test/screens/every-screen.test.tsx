@@ -4,6 +4,7 @@ import type { ComponentChildren } from "preact";
 import { describe, expect, test } from "vitest";
 import { DeviceScreen } from "../../src/screens/device";
 import { DevicesScreen } from "../../src/screens/devices";
+import { NewRolloutScreen } from "../../src/screens/new-rollout";
 import { NotFoundScreen } from "../../src/screens/not-found";
 import { OverviewScreen } from "../../src/screens/overview";
 import { ReleaseScreen } from "../../src/screens/release";
@@ -29,6 +30,7 @@ const screens: Record<string, { node: ComponentChildren; reads: string; empty?: 
   "gated rollout": { node: <RolloutScreen id="ro-9a01" />, reads: "/rollouts/ro-9a01/verdict",
     empty: { ...fixtures.verdicts.early, pairs: [], verdict: { ...fixtures.verdicts.early.verdict, reasons: [], groups: [], certificates: [] } } },
   "recalled rollout": { node: <RolloutScreen id="ro-9b02" />, reads: "/rollouts/ro-9b02", empty: { ...fixtures.recalledRollout, phases: [], failures: [], log: [], devices: {}, from_version: "", reason: "" } },
+  "new rollout": { node: <NewRolloutScreen />, reads: "/models", empty: fixtures.list([]) },
   telemetry: { node: <TelemetryScreen />, reads: "/telemetry", empty: { ...fixtures.telemetry, releases: [] } },
 };
 

@@ -46,7 +46,7 @@ describe("a gated rollout", () => {
 
 describe("rolling back", () => {
   const buttons = (page: Element) => [...page.querySelectorAll(".actions > button")].map(text);
-  test.each([["running", ["Pause", "Promote now", "Abort", "Roll back"]], ["paused", ["Resume", "Abort", "Roll back"]], ["done", ["Roll back"]], ["failed", ["Roll back"]], ["aborted", ["Roll back"]]])("is offered while a rollout is %s", async (state, expected) => {
+  test.each([["running", ["Pause", "Promote", "Abort", "Roll back"]], ["paused", ["Resume", "Abort", "Roll back"]], ["done", ["Roll back"]], ["failed", ["Roll back"]], ["aborted", ["Roll back"]]])("is offered while a rollout is %s", async (state, expected) => {
     server.answers["/rollouts/ro-9a01"] = { ...fixtures.gatedRollout, state };
     expect(buttons(await show(<RolloutScreen id="ro-9a01" />))).toEqual(expected);
   });
@@ -58,8 +58,8 @@ describe("rolling back", () => {
     const dialog = page.querySelector("dialog[open]")!;
     expect(text(dialog.querySelector("h2"))).toBe("Roll 1.4.1 back?");
     expect([...dialog.querySelectorAll("li")].map(text)).toEqual([
-      "18 devices with 1.4.1: ordered back to 1.4.0, at once and without a download where the other slot still holds it", "1 on their way: ordered back too, as soon as they ask",
-      "1 waiting: keep what they have, and late joiners do not get it either", "1.4.1 is quarantined: it is offered to nobody until a new rollout names it",
+      "18 devices that took 1.4.1 go back to 1.4.0, at once and without a download where the other slot still holds it", "1 on its way is ordered back too, as soon as it asks",
+      "1 waiting keeps 1.4.0, and late joiners do not get it either", "1.4.1 is quarantined: it is offered to nobody until a new rollout names it",
     ]);
     expect(text(dialog)).toContain("This cannot be undone. The same from a terminal: ferry rollout rollback ro-9a01");
   });
@@ -67,7 +67,7 @@ describe("rolling back", () => {
     server.answers["/rollouts/ro-9a01"] = { ...fixtures.gatedRollout, from_version: "" };
     const page = await show(<RolloutScreen id="ro-9a01" />);
     await click(button(page, "Roll back"));
-    expect(text(page.querySelector("dialog[open] li"))).toContain("ordered back to what it ran before, at once");
+    expect(text(page.querySelector("dialog[open] li"))).toContain("10 devices that took 1.4.1 go back to what they ran before, at once");
   });
   test("is ordered for the revision that was seen, with the reason", async () => {
     server.on("POST /rollouts/ro-9a01:rollback", { body: { ...fixtures.gatedRollout, state: "aborted", recalled: true } });

@@ -1,7 +1,7 @@
 // What a person must see and be able to do on each screen, with the data of a finished story.
 import { describe, expect, test } from "vitest";
 import { DeviceScreen } from "../../src/screens/device";
-import { DevicesScreen, pageSize } from "../../src/screens/devices";
+import { DevicesScreen } from "../../src/screens/devices";
 import { OverviewScreen, subjectHref } from "../../src/screens/overview";
 import { bound, checkParts, ReleaseScreen } from "../../src/screens/release";
 import { ReleasesScreen } from "../../src/screens/releases";
@@ -64,14 +64,14 @@ describe("devices", () => {
     for (const typed of ["o", "os", "oslo & co"]) await type(page.querySelector<HTMLInputElement>("#q")!, typed);
     expect(server.calls).toHaveLength(asked);
     await passes(200);
-    expect(server.calls.slice(asked).map((call) => call.path)).toEqual(["/devices?limit=200&q=oslo%20%26%20co"]);
+    expect(server.calls.slice(asked).map((call) => call.path)).toEqual(["/devices?limit=100&q=oslo%20%26%20co"]);
     expect(window.location.search).toBe("?q=oslo+%26+co");
     expect(page.querySelector<HTMLInputElement>("#q")!.value).toBe("oslo & co");
   });
   test("filters by state from the address, also by one it does not know", async () => {
     visit("/devices?state=attention");
     const page = await show(<DevicesScreen />);
-    expect(server.calls[0]!.path).toBe("/devices?limit=200&state=attention");
+    expect(server.calls[0]!.path).toBe("/devices?limit=100&state=attention");
     expect(page.querySelector<HTMLSelectElement>("#state")!.value).toBe("attention");
     visit("/devices?state=odd");
     await settle();
@@ -83,13 +83,6 @@ describe("devices", () => {
     const page = await show(<DevicesScreen />);
     expect(text(page)).toContain("No device fits this filter.");
     expect(page.querySelector("details")).toBeNull();
-  });
-  test("shows more on request, and says when there are too many", async () => {
-    server.on("GET /devices", () => ({ body: fixtures.list(fixtures.devices.items, "more") }));
-    const page = await show(<DevicesScreen />);
-    for (let shown = pageSize; shown < 1_000; shown += pageSize) await click(button(page, "Show more"));
-    expect(server.calls[server.calls.length - 1]!.path).toBe("/devices?limit=1000");
-    expect(text(page)).toContain("narrow the search");
   });
   test("enrols: a token, once, with the line to run", async () => {
     server.answers["/devices"] = fixtures.list([]);
@@ -253,17 +246,16 @@ describe("rollouts", () => {
     const page = await show(<RolloutScreen id="ro-7d1e" />);
     server.answers["/rollouts/ro-7d1e"] = { ...fixtures.rollout, revision: 6 };
     const dialog = await act(page, "Abort");
-    expect(text(dialog.querySelector("[role=alert]"))).toContain("revision is 6");
+    expect(text(dialog.querySelector("[role=alert]"))).toBe("Someone else changed it. Since you looked: it has moved on by itself. Nothing was done. What is said above holds for what is there now: confirm again if it is still right.");
     server.on("POST /rollouts/ro-7d1e:abort", { body: fixtures.rollout });
     await click(dialog.querySelector<HTMLButtonElement>("button[type=submit]")!);
     expect(server.asked("POST", "/rollouts/ro-7d1e:abort").map((call) => call.headers["If-Match"])).toEqual(['"5"', '"6"']);
     expect(server.asked("POST", "/rollouts/ro-7d1e:abort")[0]!.body).toEqual({});
   });
-  test("that ended can only be rolled back", async () => expect([...(await show(<RolloutScreen id="ro-51aa" />)).querySelectorAll(".actions > button")].map(text)).toEqual(["Roll back"]));
   test("offer a viewer nothing, and say why", async () => {
     session.value = { ...fixtures.session, role: "viewer" };
     const page = await show(<RolloutScreen id="ro-7d1e" />);
-    expect([...page.querySelectorAll<HTMLButtonElement>(".actions > button")].map((b) => b.disabled)).toEqual([true, true, true, true]);
+    expect([...page.querySelectorAll<HTMLButtonElement>(".actions > button")].map((b) => b.disabled)).toEqual([true, true, true, true, true]);
     expect(text(page.querySelector(".actions"))).toContain("These need the role operator.");
   });
 });

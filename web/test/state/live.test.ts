@@ -76,9 +76,9 @@ describe("hints", () => {
 });
 
 describe("the stream", () => {
-  test("asks for the four topics and is live once it is open", () => {
+  test("asks for the five topics and is live once it is open", () => {
     starts();
-    expect(FakeEventSource.last.url).toBe("/api/v1/events?topics=overview,devices,releases,rollouts");
+    expect(FakeEventSource.last.url).toBe("/api/v1/events?topics=overview,devices,releases,rollouts,drift");
     expect(liveState.value).toBe("reconnecting");
     FakeEventSource.last.opens();
     expect(liveState.value).toBe("live");
@@ -87,11 +87,11 @@ describe("the stream", () => {
     const asked = () => new URL(FakeEventSource.last.url, "https://x").searchParams.get("topics");
     stops.push(listen("gate:ro-1", () => undefined));
     starts();
-    expect(asked()).toBe("overview,devices,releases,rollouts,rollout:ro-1");
+    expect(asked()).toBe("overview,devices,releases,rollouts,drift,rollout:ro-1");
     FakeEventSource.last.opens();
     const first = FakeEventSource.last;
     const [leave] = [listen("gate:ro-2", () => undefined)];
-    expect(asked()).toBe("overview,devices,releases,rollouts,rollout:ro-1,rollout:ro-2");
+    expect(asked()).toBe("overview,devices,releases,rollouts,drift,rollout:ro-1,rollout:ro-2");
     expect([first.readyState, liveState.value]).toEqual([FakeEventSource.CLOSED, "live"]);
     stops.push(listen("gate:ro-2", () => undefined));
     leave();
