@@ -37,7 +37,4 @@ class ReleaseResolver {
   std::mutex mutex_;  // guards the trust directory
 };
 
-// From the hardware profile document; bad_input naming the field.
-Result<ota::DeviceFacts> device_facts(const Json& profile);
-
 }  // namespace ferry::agent

@@ -1,5 +1,6 @@
 // The fetch command of the update driver: resolve, download, install. Network trouble waits here and decides nothing.
 #include "agent/update_driver.hpp"
+#include "ota/device_facts.hpp"
 
 namespace ferry::agent {
 
@@ -39,7 +40,7 @@ std::optional<ResolvedRelease> UpdateDriver::resolve(const ota::Fetch& fetch, Wa
     if (interrupted()) return std::nullopt;
     auto resolve_once = [&]() -> Result<ResolvedRelease> {
       TRY(auto profile, ports_.activator.hardware_profile());
-      TRY(auto facts, device_facts(profile));
+      TRY(auto facts, ota::device_facts(profile));
       return ports_.resolver.resolve(model_, fetch.release, facts, http);
     };
     auto resolved = resolve_once();

@@ -17,23 +17,24 @@ constexpr Duration status_interval = std::chrono::milliseconds{500};
 
 struct CreateOptions {
   std::string release, selector = "*", policy, name;
-  bool wait = false;
+  bool wait = false, dry_run = false, lift_quarantine = false;
   std::int64_t timeout_s = 3600;
 };
 
-// rollout.toml: [[phases]], [rollout], [trial], [gate] -> the API's policy object. The server checks the values.
+// rollout.toml: [[phases]], [rollout], [site_budget], [window], [penalty], [trial], [gate] -> the API's policy object.
+// The server checks the values.
 Result<Json> policy_of(const Json& document) {
-  TRY_VOID(only_known_fields(document, {"phases", "rollout", "trial", "gate"}));
-  Json policy = Json::object();
-  if (document.contains("phases")) policy["phases"] = document["phases"];
-  if (document.contains("rollout")) {
-    TRY(const Json* rollout, object_at(document, "rollout"));
-    if (auto known = only_known_fields(*rollout, {"failures_max", "device_timeout_s"}); !known)
-      return std::move(known).error().within("[rollout]");
-    policy.update(*rollout);
-  }
-  if (document.contains("trial")) policy["trial"] = document["trial"];
-  if (document.contains("gate")) policy["gate"] = document["gate"];
+  TRY_VOID(only_known_fields(document, {"phases", "rollout", "site_budget", "window", "penalty", "trial", "gate"}));
+  Json policy = document;
+  policy.erase("rollout");
+  if (!document.contains("rollout")) return policy;
+  TRY(const Json* rollout, object_at(document, "rollout"));
+  if (auto known =
+          only_known_fields(*rollout, {"failures_max", "failures_percent_max", "executed_min", "success_percent_min",
+                                       "device_timeout_s", "in_flight_max", "starts_at", "approvals"});
+      !known)
+    return std::move(known).error().within("[rollout]");
+  policy.update(*rollout);
   return policy;
 }
 
@@ -62,7 +63,7 @@ void print_rollout(Session& session, const Json& rollout) {
                 {"devices", "devices"}});
   print_section(
       session.out(), "phases", rollout, "phases",
-      {{"PERCENT", "percent"}, {"SOAK S", "soak_s"}, {"STATE", "state"}, {"DEVICES", "devices"}, {"COUNTS", "counts"}});
+      {{"SIZE", "size"}, {"SOAK S", "soak_s"}, {"STATE", "state"}, {"DEVICES", "devices"}, {"COUNTS", "counts"}});
   print_section(session.out(), "failures", rollout, "failures",
                 {{"REASON", "reason"}, {"COUNT", "count"}, {"DEVICES", "devices"}});
   print_section(
@@ -70,7 +71,31 @@ void print_rollout(Session& session, const Json& rollout) {
       {{"AT", "at_ms"}, {"VERDICT", "verdict"}, {"DECISION", "decision"}, {"DETAIL", "detail"}, {"BY", "by"}});
 }
 
-bool ended(const std::string& state) { return state == "done" || state == "failed" || state == "aborted"; }
+bool ended(const std::string& state) {
+  return state == "done" || state == "failed" || state == "aborted" || state == "denied";
+}
+
+void print_preview(Session& session, const Json& preview) {
+  if (session.json()) {
+    session.out() << dump_json(preview) << '\n';
+    return;
+  }
+  print_fields(session.out(), preview,
+               {{"model", "model"},
+                {"from", "from_version"},
+                {"to", "version"},
+                {"selected", "selected"},
+                {"variants", "variants"}});
+  print_section(session.out(), "phases", preview, "phases", {{"SIZE", "size"}, {"DEVICES", "devices"}});
+  print_section(session.out(), preview.value("truncated", false) ? "devices, the first of them" : "devices", preview,
+                "items",
+                {{"DEVICE", "device"},
+                 {"PHASE", "phase"},
+                 {"ARM", "arm"},
+                 {"CLASS", "hardware_class"},
+                 {"VARIANT", "variant"},
+                 {"REASON", "reason"}});
+}
 
 bool passes(Errc code) { return code == Errc::unreachable || code == Errc::unavailable; }
 
@@ -115,7 +140,13 @@ Result<int> create(Session& session, const CreateOptions& options) {
   if (!options.policy.empty()) {
     TRY(body["policy"], read_policy(options.policy));
   }
+  if (options.lift_quarantine) body["lift_quarantine"] = true;
   TRY(ServerClient server, session.server());
+  if (options.dry_run) {
+    TRY(const Json preview, server.post("/rollouts?dry_run=true", body));
+    print_preview(session, preview);
+    return exit_ok;
+  }
   TRY(const Json rollout, server.post("/rollouts", body));
   TRY(const std::string id, string_at(rollout, "id"));
   if (options.wait) return wait_for_end(session, server, id, options.timeout_s);
@@ -187,6 +218,8 @@ void add_rollout_commands(Registry& registry) {
   make->add_option("--selector", options->selector, "* or label.key=value,…");
   make->add_option("--policy", options->policy, "rollout.toml");
   make->add_option("--name", options->name, "A name for people");
+  make->add_flag("--dry-run", options->dry_run, "Make nothing: list which device would take it when, in which variant");
+  make->add_flag("--lift-quarantine", options->lift_quarantine, "Also when a rollout of this release failed before");
   make->add_flag("--wait", options->wait, "Stay until it ends. Exit 8: failed, 9: still running at the timeout");
   make->add_option("--timeout", options->timeout_s, "Seconds to wait")->check(CLI::Range(1, 7 * 24 * 3600));
   make->callback(
@@ -212,7 +245,10 @@ void add_rollout_commands(Registry& registry) {
   });
   auto reason = std::make_shared<std::string>();
   for (const auto& [action, help] :
-       {std::pair{"pause", "Offer it to no further device"}, std::pair{"resume", "Go on after a pause"},
+       {std::pair{"approve", "Say yes to a rollout that waits for approval"},
+        std::pair{"deny", "Say no to it; that ends it"}, std::pair{"pause", "Offer it to no further device"},
+        std::pair{"resume", "Go on after a pause"},
+        std::pair{"retry", "Offer it again to devices that timed out or failed to install"},
         std::pair{"promote", "Go on to the next phase now"}, std::pair{"abort", "End it; devices keep what they run"},
         std::pair{"rollback", "End it and order the release off every device that took it"}}) {
     auto* steer = rollout->add_subcommand(action, help);

@@ -89,6 +89,11 @@ Result<> App::load() {
   TRY_VOID(drift_->load());
   rollouts_.emplace(*database_, fleet_, clock_, random_, *hub_, log_);
   TRY_VOID(rollouts_->load());
+  rollouts_->watch_world([this](const Rollout& rollout, std::int64_t now_ms) -> std::optional<WorldChanged> {
+    const auto news = drift_->world_changed(rollout, now_ms);
+    if (!news) return std::nullopt;
+    return WorldChanged{news->detail, news->since_ms, now_ms};
+  });
   assignments_.emplace(*rollouts_, config_.telemetry_interval_or_default_s());
   telemetry_.emplace(*database_);
   services_.reset(new Services{config_,       clock_,      random_,   log_,    *database_, *authority_, fleet_,

@@ -62,6 +62,11 @@ Attention attention(std::string_view kind, bool error, std::string subject, std:
                {"reason", std::move(reason)}}};
 }
 
+std::string allowed_failures(const RolloutPolicy& policy) {
+  return policy.failures_percent_max ? fmt::format("{} %", *policy.failures_percent_max)
+                                     : fmt::format("{}", policy.failures_max);
+}
+
 // A failed rollout asks for a person until somebody starts another of its model.
 void add_rollouts(Services& services, std::vector<Attention>& list) {
   services.rollouts.read([&](const std::map<std::string, ModelRollouts>& by_model) {
@@ -74,8 +79,13 @@ void add_rollouts(Services& services, std::vector<Attention>& list) {
             attention("rollout_failed", true, "rollout:" + newest.plan.id,
                       fmt::format("{}: {} failed, {} allowed", name,
                                   newest.failures() == 1 ? "1 device" : fmt::format("{} devices", newest.failures()),
-                                  newest.plan.policy.failures_max),
+                                  allowed_failures(newest.plan.policy)),
                       newest.head.ended_ms, newest.head.reason));
+      if (newest.head.status == RolloutStatus::awaiting_approval)
+        list.push_back(attention(
+            "rollout_approval", false, "rollout:" + newest.plan.id,
+            fmt::format("{}: {} of {} approvals", name, newest.head.approvals.size(), newest.plan.policy.approvals),
+            newest.plan.created_ms, ""));
       if (newest.head.status == RolloutStatus::paused)
         list.push_back(attention("rollout_paused", false, "rollout:" + newest.plan.id, name + ": paused",
                                  newest.head.phase_started_ms, newest.head.reason));

@@ -43,8 +43,12 @@ Result<RolloutEvent> event_of(const std::string& action, const std::string& by, 
   if (action == "abort") return RolloutEvent(Aborted{by, why, at_ms});
   if (action == "promote") return RolloutEvent(Promoted{by, at_ms});
   if (action == "rollback") return RolloutEvent(RolledBack{by, why, at_ms});
+  if (action == "approve") return RolloutEvent(Approved{by, why, at_ms});
+  if (action == "deny") return RolloutEvent(Denied{by, why, at_ms});
+  if (action == "retry") return RolloutEvent(Retried{by, why, at_ms});
   return Error{Errc::not_found, "rollout action \"" + action.substr(0, 40) +
-                                    "\": expected <id>:pause, :resume, :promote, :abort or :rollback"};
+                                    "\": expected <id>:approve, :deny, :pause, :resume, :promote, :retry, :abort or "
+                                    ":rollback"};
 }
 
 }  // namespace
@@ -87,9 +91,10 @@ Result<http::Response> list_rollout_devices(Services& services, const http::Requ
   const auto add = [&](const std::string& device, const DeviceProgress& progress, std::size_t phase) {
     const std::string_view state = to_string(progress.state);
     if (!wanted.empty() && state != wanted) return;
+    const bool waits = progress.state == Progress::waiting;
     items.push_back(Json{{"device", device},
                          {"state", state},
-                         {"reason", progress.reason},
+                         {"reason", waits ? services.rollouts.waits_for(rollout, device) : progress.reason},
                          {"since_ms", progress.since_ms},
                          {"phase", phase}});
   };
@@ -106,16 +111,29 @@ Result<http::Response> list_rollout_devices(Services& services, const http::Requ
   return list_page(request, std::move(items));
 }
 
-Result<http::Response> post_rollout(Services& services, const http::Request& request) {
+namespace {
+
+Result<NewRollout> parse_wanted(Services& services, const http::Request& request) {
   TRY(auto body, body_object(request));
-  TRY_VOID(only_known_fields(body, {"model", "version", "selector", "name", "policy"}));
+  TRY_VOID(only_known_fields(body, {"model", "version", "selector", "name", "policy", "lift_quarantine"}));
   NewRollout wanted;
   TRY(wanted.model, string_at(body, "model"));
   TRY(wanted.version, string_at(body, "version"));
   TRY(wanted.selector, string_or(body, "selector", "*", selector_bytes_max));
   TRY(wanted.name, string_or(body, "name", "", rollout_name_bytes_max));
+  TRY(wanted.lift_quarantine, bool_or(body, "lift_quarantine", false));
   TRY(wanted.policy, parse_rollout_policy(body.contains("policy") ? body["policy"] : Json()));
   wanted.by = caller_name(services, request);
+  return wanted;
+}
+
+}  // namespace
+
+Result<http::Response> post_rollout(Services& services, const http::Request& request) {
+  const std::string dry_run = query_of(request, "dry_run");
+  if (!dry_run.empty() && dry_run != "true" && dry_run != "false")
+    return Error{Errc::bad_input, "dry_run: found \"" + dry_run.substr(0, 40) + "\", expected true or false"};
+  TRY(const NewRollout wanted, parse_wanted(services, request));
   TRY(auto release, services.releases.find(wanted.model, wanted.version));
   if (!release)
     return Error{Errc::not_found, "release " + wanted.model.substr(0, 80) + " " + wanted.version.substr(0, 80) +
@@ -126,6 +144,11 @@ Result<http::Response> post_rollout(Services& services, const http::Request& req
   auto gate = ota::check_attestations(policy, {.manifest_sha256 = release->manifest_sha256}, attestations,
                                       services.clock.now());
   if (!gate) return http::problem(422, "release_not_gated", gate.error().context);
+  if (dry_run == "true") {
+    TRY(auto preview, services.rollouts.preview(wanted, *release));
+    TRY(Json shown, preview_json(services, preview));
+    return http::json_response(shown);
+  }
   TRY(auto id, services.rollouts.create(wanted, *release));
   return show(services, id, 201);
 }

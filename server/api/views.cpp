@@ -104,6 +104,10 @@ std::string_view phase_state(const RolloutHead& head, std::size_t phase) {
   if (phase < head.phase) return "done";
   if (phase > head.phase) return "waiting";
   switch (head.status) {
+    case RolloutStatus::awaiting_approval:
+    case RolloutStatus::scheduled:
+    case RolloutStatus::denied:
+      return "waiting";
     case RolloutStatus::done:
       return "done";
     case RolloutStatus::failed:
@@ -137,6 +141,7 @@ Json phases_json(const Rollout& rollout, const Selection& selection) {
       if (counts[state] != 0) present[std::string(to_string(static_cast<Progress>(state)))] = counts[state];
     }
     phases.push_back(Json{{"percent", phase.percent},
+                          {"size", describe(phase)},
                           {"soak_s", phase.soak_s},
                           {"state", phase_state(rollout.head, i)},
                           {"devices", devices},
@@ -175,7 +180,8 @@ Json base_json(const Rollout& rollout, const Selection& selection) {
   const RolloutHead& head = rollout.head;
   std::array<std::int64_t, progress_count> counts = rollout.counts;
   std::int64_t waiting = 0;
-  for (const Member& member : selection.members) waiting += rollout.devices.contains(member.device) ? 0 : 1;
+  for (const Member& member : selection.members)
+    waiting += rollout.progress_of(member.device) == Progress::waiting ? 1 : 0;
   counts[static_cast<std::size_t>(Progress::waiting)] = waiting;
   Json devices = counts_json(counts);
   devices["selected"] = selection.members.size();
@@ -196,6 +202,9 @@ Json base_json(const Rollout& rollout, const Selection& selection) {
               {"phase_started_ms", head.phase_started_ms},
               {"soak_until_ms", head.soak_until_ms},
               {"policy", to_json(plan.policy)},
+              {"starts_ms", plan.policy.starts_ms},
+              {"approvals", approvals_json(head.approvals)},
+              {"approvals_needed", plan.policy.approvals},
               {"recalled", head.recalled},
               {"gate", gate_json(rollout)},
               {"devices", std::move(devices)}};
@@ -241,12 +250,15 @@ Json rollout_detail_json(Services& services, const Rollout& rollout, const std::
 
 std::size_t phase_of(const Rollout& rollout, const Selection& selection, std::size_t rank_index) {
   const auto& phases = rollout.plan.policy.phases;
-  const Arm arm = rollout.arm_of(selection.members[rank_index].device);
+  const Member& member = selection.members[rank_index];
+  const Arm arm = rollout.arm_of(member.device);
   if (arm == Arm::canary) return 0;
   if (arm == Arm::control) return phases.size() - 1;
   // Under a live gate the first phase are the canaries alone.
-  for (std::size_t i = rollout.gated() ? 1 : 0; i < phases.size(); ++i)
-    if (rank_index < phase_size(selection.members.size(), phases[i].percent)) return i;
+  for (std::size_t i = rollout.gated() ? 1 : 0; i < phases.size(); ++i) {
+    if (member.label_phase <= i) return i;
+    if (!phases[i].selector && rank_index < phase_size(selection.members.size(), phases[i])) return i;
+  }
   return phases.size() - 1;
 }
 

@@ -29,6 +29,8 @@ Json timeline_json(const EventRow& row);
 // List item, or with phases, failures and `log`.
 Json rollout_json(Services& services, const Rollout& rollout);
 Json rollout_detail_json(Services& services, const Rollout& rollout, const std::vector<Verdict>& log);
+// What POST /rollouts?dry_run=true answers.
+Result<Json> preview_json(Services& services, const RolloutPreview& preview);
 // Phase in which the selection's device of this rank takes the release: the first whose share holds it; under a live
 // gate canaries in the first, controls in the last.
 std::size_t phase_of(const Rollout& rollout, const Selection& selection, std::size_t rank_index);

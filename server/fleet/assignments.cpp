@@ -58,7 +58,11 @@ CachedAssignment Assignments::compose(const Device& device) const {
       const Digest running = device.running(model);
       if (const auto recalled = recalls_for(device.id, running, rollouts); !recalled.empty())
         recalls.push_back(recall_of(*recalled.front()));
-      const auto choice = assignment_for(device.id, facts->labels, running, rollouts);
+      auto choice = assignment_for(device.id, facts->labels, running, rollouts);
+      if (choice && controller_.holds_back(*choice, device, rollouts, Reserve::yes) != HoldBack::none) {
+        answer.held_back = true;
+        choice = assignment_for(device.id, facts->labels, running, rollouts, choice->rollout);
+      }
       if (!choice) continue;
       models.push_back(entry_of(*choice->rollout, device.id, choice->by_rollout));
       if (choice->to_be_noted) answer.offers.push_back(choice->rollout->plan.id);
@@ -80,7 +84,7 @@ std::shared_ptr<const CachedAssignment> Assignments::current(Device& device) {
   const std::uint64_t generation = controller_.generation();
   const std::uint64_t version = device.version;
   auto cached = device.cached.load();
-  if (!cached || cached->generation != generation || cached->version != version) {
+  if (!cached || cached->held_back || cached->generation != generation || cached->version != version) {
     CachedAssignment fresh = compose(device);
     fresh.generation = generation;
     fresh.version = version;
@@ -97,7 +101,9 @@ std::vector<AssignedModel> Assignments::assigned(const Device& device) const {
   const auto facts = device.facts();
   controller_.read([&](const std::map<std::string, ModelRollouts>& by_model) {
     for (const auto& [model, rollouts] : by_model) {
-      const auto choice = assignment_for(device.id, facts->labels, device.running(model), rollouts);
+      auto choice = assignment_for(device.id, facts->labels, device.running(model), rollouts);
+      if (choice && controller_.holds_back(*choice, device, rollouts, Reserve::no) != HoldBack::none)
+        choice = assignment_for(device.id, facts->labels, device.running(model), rollouts, choice->rollout);
       if (!choice) continue;
       AssignedModel assigned{model, choice->rollout->plan.version, "", std::string(to_string(Arm::none))};
       const Rollout* rollout = choice->by_rollout ? choice->rollout : control_in(device.id, rollouts);

@@ -23,6 +23,7 @@ struct CachedAssignment {
   std::string etag;
   std::shared_ptr<const std::string> body;
   std::vector<std::string> offers;  // rollouts to which this offer is news
+  bool held_back = false;           // a rollout makes the device wait: composed again at each check-in
 };
 
 struct DeviceFacts {
@@ -43,6 +44,7 @@ class Device {
   const std::int64_t enrolled_ms;
   std::atomic<std::int64_t> last_seen_ms{0};
   std::atomic<bool> seen_dirty{false};
+  std::atomic<std::int64_t> utc_offset_s{0};  // local time minus UTC, as of its last check-in; UTC before the first
   std::atomic<bool> revoked{false};
   std::atomic<std::uint64_t> version{1};  // grows when what this device is assigned may have changed
   std::atomic<std::shared_ptr<const CachedAssignment>> cached;

@@ -188,6 +188,7 @@ Result<std::optional<GateLook>> LiveGates::look(const Rollout& rollout, std::int
   GateLook look;
   look.at_ms = now_ms;
   look.evidence.policy = gate.policy.judge;
+  look.evidence.randomised = !rollout.plan.policy.hand_picked();
   look.evidence.age_s = gate.first_started_ms == 0 ? 0 : age_s(gate.first_started_ms, now_ms);
   for (std::size_t i = 0; i < gate.pairs.size(); ++i) {
     PairState& state = gate.states[i];

@@ -14,4 +14,9 @@ std::string stratum_of(const std::string& hardware_class, const Labels& labels, 
 std::vector<Pair> choose_pairs(std::vector<telemetry::PairCandidate> candidates, std::size_t canaries,
                                std::string_view salt);
 
+// The canaries were chosen by hand: each gets a control of its stratum by lot, as far as there are any. By stratum,
+// then by rank.
+std::vector<Pair> choose_controls(std::vector<telemetry::PairCandidate> canaries,
+                                  std::vector<telemetry::PairCandidate> others, std::string_view salt);
+
 }  // namespace ferry::server

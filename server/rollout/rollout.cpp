@@ -6,42 +6,11 @@
 namespace ferry::server {
 namespace {
 
-constexpr std::array<std::string_view, 5> status_names{"running", "paused", "done", "failed", "aborted"};
+constexpr std::array<std::string_view, 8> status_names{
+    "awaiting_approval", "scheduled", "running", "paused", "done", "failed", "aborted", "denied"};
 constexpr std::array<std::string_view, progress_count> progress_names{"waiting", "offered",   "downloading", "staged",
                                                                       "trial",   "committed", "rolled_back", "rejected",
                                                                       "failed",  "refused",   "timed_out"};
-
-Result<std::vector<Phase>> parse_phases(const Json& list) {
-  std::vector<Phase> phases;
-  std::int64_t before = 0;
-  for (std::size_t index = 0; index < list.size(); ++index) {
-    auto parse = [&]() -> Result<Phase> {
-      TRY_VOID(only_known_fields(list[index], {"percent", "soak_s"}));
-      Phase phase;
-      TRY(phase.percent, integer_at(list[index], "percent", 1, 100));
-      TRY(phase.soak_s, integer_or(list[index], "soak_s", 0, 0, soak_s_max));
-      if (phase.percent <= before)
-        return Error{Errc::bad_input, "percent: found " + std::to_string(phase.percent) +
-                                          ", expected more than the phase before (" + std::to_string(before) + ")"};
-      return phase;
-    };
-    auto phase = parse();
-    if (!phase) return std::move(phase).error().within("policy: phases[" + std::to_string(index) + "]");
-    before = phase->percent;
-    phases.push_back(*phase);
-  }
-  if (before != 100) return Error{Errc::bad_input, "policy: phases: the last percent must be 100"};
-  return phases;
-}
-
-// What is left out is as by default.
-Result<ota::TrialPolicy> parse_trial(const Json& given) {
-  TRY_VOID(only_known_fields(given, {"trial_deadline_s", "shadow_requests", "shadow_s_max", "probation_requests",
-                                     "probation_s", "error_share_max_ppm", "download_attempts_max"}));
-  Json whole = ota::to_json(ota::TrialPolicy{});
-  whole.update(given);
-  return ota::trial_policy_from_json(whole);
-}
 
 }  // namespace
 
@@ -51,8 +20,9 @@ std::string_view to_string(Progress progress) { return progress_names[static_cas
 Result<RolloutStatus> parse_rollout_status(std::string_view text) {
   for (std::size_t i = 0; i < status_names.size(); ++i)
     if (status_names[i] == text) return static_cast<RolloutStatus>(i);
-  return Error{Errc::bad_input,
-               "state: found \"" + std::string(text) + "\", expected running | paused | done | failed | aborted"};
+  return Error{Errc::bad_input, "state: found \"" + std::string(text.substr(0, 40)) +
+                                    "\", expected awaiting_approval | scheduled | running | paused | done | failed | "
+                                    "aborted | denied"};
 }
 
 Result<Progress> parse_progress(std::string_view text) {
@@ -60,51 +30,6 @@ Result<Progress> parse_progress(std::string_view text) {
     if (progress_names[i] == text) return static_cast<Progress>(i);
   return Error{Errc::bad_input,
                "state: \"" + std::string(text.substr(0, 40)) + "\" is no state of a device in a rollout"};
-}
-
-Result<RolloutPolicy> parse_rollout_policy(const Json& value) {
-  RolloutPolicy policy;
-  if (value.is_null()) return policy;
-  if (!value.is_object()) return Error{Errc::bad_input, "policy: expected an object"};
-  auto parse = [&]() -> Result<> {
-    TRY_VOID(only_known_fields(value, {"phases", "failures_max", "device_timeout_s", "trial", "gate"}));
-    TRY(policy.failures_max, integer_or(value, "failures_max", policy.failures_max, 0, failures_max_max));
-    TRY(policy.device_timeout_s,
-        integer_or(value, "device_timeout_s", policy.device_timeout_s, 1, device_timeout_s_max));
-    if (auto trial = value.find("trial"); trial != value.end() && !trial->is_null()) {
-      auto read = parse_trial(*trial);
-      if (!read) return std::move(read).error().within("trial");
-      policy.trial = *read;
-    }
-    if (auto gate = value.find("gate"); gate != value.end() && !gate->is_null()) {
-      auto read = parse_live_gate_policy(*gate);
-      if (!read) return std::move(read).error().within("gate");
-      policy.gate = std::move(*read);
-    }
-    return {};
-  };
-  if (auto parsed = parse(); !parsed) return std::move(parsed).error().within("policy");
-  if (auto phases = value.find("phases"); phases != value.end() && !phases->is_null()) {
-    auto list = array_at(value, "phases", phases_max);
-    if (!list) return std::move(list).error().within("policy");
-    TRY(policy.phases, parse_phases(**list));
-  }
-  if (policy.gate && (policy.phases.size() < 2 || policy.phases.front().percent > gated_percent_max))
-    return Error{Errc::bad_input, "policy: phases: a live gate needs at least two, the first of at most " +
-                                      std::to_string(gated_percent_max) +
-                                      " percent: every canary needs a control that waits"};
-  return policy;
-}
-
-Json to_json(const RolloutPolicy& policy) {
-  Json phases = Json::array();
-  for (const Phase& phase : policy.phases) phases.push_back({{"percent", phase.percent}, {"soak_s", phase.soak_s}});
-  Json json{{"phases", std::move(phases)},
-            {"failures_max", policy.failures_max},
-            {"device_timeout_s", policy.device_timeout_s},
-            {"trial", ota::to_json(policy.trial)}};
-  if (policy.gate) json["gate"] = to_json(*policy.gate);
-  return json;
 }
 
 Arm Rollout::arm_of(std::string_view device) const {
@@ -183,6 +108,12 @@ Result<RolloutPlan> rollout_plan_from_json(const Json& value) {
   return plan;
 }
 
+Json approvals_json(const std::vector<Approval>& approvals) {
+  Json list = Json::array();
+  for (const Approval& approval : approvals) list.push_back({{"by", approval.by}, {"at_ms", approval.at_ms}});
+  return list;
+}
+
 Json to_json(const RolloutHead& head) {
   return Json{{"status", to_string(head.status)},
               {"reason", head.reason},
@@ -195,7 +126,10 @@ Json to_json(const RolloutHead& head) {
               {"ended_ms", head.ended_ms},
               {"gate_passed", head.gate_passed},
               {"gate_reason", head.gate_reason},
-              {"recalled", head.recalled}};
+              {"recalled", head.recalled},
+              {"approvals", approvals_json(head.approvals)},
+              {"moved_ms", head.moved_ms},
+              {"world_since_ms", head.world_since_ms}};
 }
 
 Result<RolloutHead> rollout_head_from_json(const Json& value) {
@@ -217,6 +151,16 @@ Result<RolloutHead> rollout_head_from_json(const Json& value) {
   TRY(head.gate_passed, bool_or(value, "gate_passed", false));
   TRY(head.gate_reason, string_or(value, "gate_reason", ""));
   TRY(head.recalled, bool_or(value, "recalled", false));
+  TRY(head.moved_ms, integer_or(value, "moved_ms", 0));
+  TRY(head.world_since_ms, integer_or(value, "world_since_ms", 0));
+  if (!value.contains("approvals")) return head;  // written by an older server
+  TRY(auto approvals, array_at(value, "approvals", approvals_max));
+  for (const Json& item : *approvals) {
+    Approval approval;
+    TRY(approval.by, string_at(item, "by"));
+    TRY(approval.at_ms, integer_at(item, "at_ms"));
+    head.approvals.push_back(std::move(approval));
+  }
   return head;
 }
 

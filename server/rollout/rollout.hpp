@@ -2,9 +2,7 @@
 #pragma once
 #include "common/crypto.hpp"
 #include "common/json.hpp"
-#include "ota/slot_state.hpp"
-#include "server/rollout/gate_policy.hpp"
-#include "server/rollout/selector.hpp"
+#include "server/rollout/rollout_policy.hpp"
 
 #include <array>
 #include <map>
@@ -14,43 +12,23 @@
 
 namespace ferry::server {
 
-inline constexpr std::size_t phases_max = 20;
-inline constexpr std::int64_t soak_s_max = 30 * 86'400;
-inline constexpr std::int64_t device_timeout_s_max = 30 * 86'400;
-inline constexpr std::int64_t failures_max_max = 1'000'000;
 inline constexpr std::size_t rollout_name_bytes_max = 200;
 inline constexpr std::string_view reason_device_timeout = "device.timeout";
 inline constexpr std::string_view reason_rollout_failures = "rollout.failures";
 inline constexpr std::string_view reason_operator_abort = "operator.abort";
 inline constexpr std::string_view reason_gate_silence = "gate.silence";
 inline constexpr std::string_view reason_operator_rollback = "operator.rollback";
+inline constexpr std::string_view reason_operator_denied = "operator.denied";
+inline constexpr std::string_view reason_rollout_success = "rollout.success";
+inline constexpr std::string_view reason_world_changed = "drift.world_changed";
 
-struct Phase {
-  std::int64_t percent = 100;
-  std::int64_t soak_s = 0;
-  bool operator==(const Phase&) const = default;
-};
-
-struct RolloutPolicy {
-  std::vector<Phase> phases = {Phase{}};
-  std::int64_t failures_max = 0;
-  std::int64_t device_timeout_s = 900;
-  ota::TrialPolicy trial;
-  std::optional<LiveGatePolicy> gate;  // absent: phases go on by trials alone
-  bool operator==(const RolloutPolicy&) const = default;
-};
-// `value` may be null: all defaults. bad_input names the field; unknown members are refused.
-Result<RolloutPolicy> parse_rollout_policy(const Json& value);
-Json to_json(const RolloutPolicy& policy);
-
-enum class RolloutStatus { running, paused, done, failed, aborted };
+enum class RolloutStatus { awaiting_approval, scheduled, running, paused, done, failed, aborted, denied };
 std::string_view to_string(RolloutStatus status);
 Result<RolloutStatus> parse_rollout_status(std::string_view text);
-inline bool is_terminal(RolloutStatus status) {
-  return status != RolloutStatus::running && status != RolloutStatus::paused;
-}
+inline bool is_terminal(RolloutStatus status) { return status >= RolloutStatus::done; }
 
-// Where one device is in one rollout. `waiting` is never stored: it is the absence of an entry.
+// Where one device is in one rollout. `waiting` is the absence of an entry, or the entry of one that is to be offered
+// the release again.
 enum class Progress {
   waiting,
   offered,
@@ -75,6 +53,8 @@ struct DeviceProgress {
   std::int64_t offered_ms = 0;
   std::int64_t since_ms = 0;  // of this state
   std::string reason;
+  std::string site;           // its value of the site budget's label when it was offered the release
+  std::int64_t attempts = 1;  // of offering it the release
   bool operator==(const DeviceProgress&) const = default;
 };
 
@@ -97,6 +77,12 @@ struct RolloutPlan {
   std::string created_by;
 };
 
+struct Approval {
+  std::string by;
+  std::int64_t at_ms = 0;
+  bool operator==(const Approval&) const = default;
+};
+
 // What a step may change, beside devices.
 struct RolloutHead {
   RolloutStatus status = RolloutStatus::running;
@@ -111,6 +97,9 @@ struct RolloutHead {
   bool gate_passed = false;  // the live gate has said pass
   std::string gate_reason;   // its last reason, "gate.…"; "" before its first word
   bool recalled = false;     // devices that took the release are ordered back
+  std::vector<Approval> approvals;
+  std::int64_t moved_ms = 0;    // of a throttled rollout: when a device last began or ended
+  std::int64_t world_since_ms = 0;  // the change of the world that it was paused for last
   bool operator==(const RolloutHead&) const = default;
 };
 
@@ -119,6 +108,7 @@ struct Rollout {
   RolloutHead head;
   std::map<std::string, DeviceProgress, std::less<>> devices;  // those that were offered it or reported on it
   std::array<std::int64_t, progress_count> counts{};           // of `devices` by state; kept by apply()
+  std::map<std::string, std::int64_t, std::less<>> at_site;    // of `devices` on the way, by site; kept by apply()
   std::map<std::string, Arm, std::less<>> arms;                // of plan.pairs; made by index_pairs()
 
   bool gated() const { return plan.policy.gate.has_value(); }
@@ -137,6 +127,7 @@ void index_pairs(Rollout& rollout);
 Json to_json(const RolloutPlan& plan);
 Result<RolloutPlan> rollout_plan_from_json(const Json& value);
 Json to_json(const RolloutHead& head);
+Json approvals_json(const std::vector<Approval>& approvals);
 Result<RolloutHead> rollout_head_from_json(const Json& value);
 
 // The place of a device in a rollout: uniform over 64 bits, different for each salt, the same for ever.

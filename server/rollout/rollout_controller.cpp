@@ -64,13 +64,15 @@ void RolloutController::tell(const Rollout& rollout) {
   hub_.publish("overview", "changed", "");
 }
 
-Result<std::string> RolloutController::create(const NewRollout& wanted, const ReleaseRow& release) {
+ModelRollouts RolloutController::rollouts_of(const std::string& model) const {
+  const auto found = by_model_.find(model);
+  return found == by_model_.end() ? ModelRollouts{} : found->second;
+}
+
+Result<RolloutPlan> RolloutController::plan_of(const NewRollout& wanted, const ReleaseRow& release,
+                                               const ModelRollouts& others, std::int64_t now_ms) {
   RolloutPlan plan;
   TRY(plan.selector, Selector::parse(wanted.selector));
-  std::lock_guard writer(writer_);
-  const std::int64_t now_ms = to_unix_ms(clock_.now());
-  const auto of_model = by_model_.find(wanted.model);
-  const ModelRollouts others = of_model == by_model_.end() ? ModelRollouts{} : of_model->second;
   for (const Rollout* other : others) {
     if (!is_terminal(other->head.status))
       return Error{Errc::conflict,
@@ -79,7 +81,11 @@ Result<std::string> RolloutController::create(const NewRollout& wanted, const Re
                    "rollout_active"};
     if (plan.from_version.empty() && other->head.status == RolloutStatus::done) plan.from_version = other->plan.version;
   }
-  plan.id = random_.id("ro");
+  if (!wanted.lift_quarantine && quarantined(release.manifest_sha256, others))
+    return Error{Errc::conflict,
+                 "release " + wanted.model + " " + wanted.version +
+                     ": a rollout of it failed; publish another one, or say that its quarantine is to be lifted",
+                 "release_quarantined"};
   plan.name = wanted.name.empty() ? wanted.model + " " + wanted.version : wanted.name;
   plan.model = release.model;
   plan.version = release.version;
@@ -94,6 +100,24 @@ Result<std::string> RolloutController::create(const NewRollout& wanted, const Re
   for (const Rollout* other : others) plan.created_ms = std::max(plan.created_ms, other->plan.created_ms + 1);
   plan.created_by = wanted.by;
   if (plan.policy.gate) TRY_VOID(plan_gate(plan, others));
+  return plan;
+}
+
+Result<RolloutPreview> RolloutController::preview(const NewRollout& wanted, const ReleaseRow& release) {
+  std::lock_guard writer(writer_);
+  const std::int64_t now_ms = to_unix_ms(clock_.now());
+  RolloutPreview preview;
+  TRY(preview.rollout.plan, plan_of(wanted, release, rollouts_of(wanted.model), now_ms));
+  index_pairs(preview.rollout);
+  preview.selection = selection_of(preview.rollout);
+  return preview;
+}
+
+Result<std::string> RolloutController::create(const NewRollout& wanted, const ReleaseRow& release) {
+  std::lock_guard writer(writer_);
+  const std::int64_t now_ms = to_unix_ms(clock_.now());
+  TRY(RolloutPlan plan, plan_of(wanted, release, rollouts_of(wanted.model), now_ms));
+  plan.id = random_.id("ro");
   const Decision first = begin(plan, now_ms);
   TRY_VOID(database_.transaction([&](Database&) -> Result<> {
     TRY_VOID(store_.insert(plan, first));
@@ -123,17 +147,20 @@ Result<> RolloutController::plan_gate(RolloutPlan& plan, const ModelRollouts& ot
   if (current == others.end())
     return Error{Errc::bad_input, "policy: gate: " + plan.model +
                                       " has no current release to compare with; roll the first one out without"};
-  std::vector<telemetry::PairCandidate> candidates;
+  std::vector<telemetry::PairCandidate> canaries, others_of_it;  // without a choice by hand: all are among the others
   std::size_t selected = 0;
+  const Phase& first = plan.policy.phases.front();
   for (const DevicePtr& device : fleet_.all()) {
     const auto facts = device->facts();
     if (device->revoked || !plan.selector.matches(facts->labels)) continue;
     ++selected;
     if (device->running(plan.model) != (*current)->plan.manifest_sha256) continue;
-    candidates.push_back({device->id, stratum_of(facts->hardware_class, facts->labels, plan.policy.gate->strata)});
+    const bool chosen = first.selector && first.selector->matches(facts->labels);
+    (chosen ? canaries : others_of_it)
+        .push_back({device->id, stratum_of(facts->hardware_class, facts->labels, plan.policy.gate->strata)});
   }
-  const std::size_t canaries = phase_size(selected, plan.policy.phases.front().percent);
-  plan.pairs = choose_pairs(std::move(candidates), canaries, plan.salt);
+  plan.pairs = first.selector ? choose_controls(std::move(canaries), std::move(others_of_it), plan.salt)
+                              : choose_pairs(std::move(others_of_it), phase_size(selected, first), plan.salt);
   if (plan.pairs.empty())
     return Error{Errc::bad_input, "policy: gate: of " + std::to_string(selected) +
                                       " selected devices no two of one stratum run " + plan.model + " " +
@@ -162,6 +189,13 @@ Result<bool> RolloutController::judge(Rollout& rollout, std::int64_t now_ms) {
   return changed;
 }
 
+Result<bool> RolloutController::look_at_world(Rollout& rollout, std::int64_t now_ms) {
+  if (!world_ || rollout.head.status != RolloutStatus::running || !rollout.gated() || rollout.in_last_phase())
+    return false;
+  const auto news = world_(rollout, now_ms);
+  return news ? feed(rollout, *news, no_inbox_row) : Result<bool>(false);
+}
+
 Result<> RolloutController::act(const std::string& id, const RolloutEvent& event,
                                 std::optional<std::int64_t> revision) {
   std::lock_guard writer(writer_);
@@ -175,9 +209,21 @@ Result<> RolloutController::act(const std::string& id, const RolloutEvent& event
                  "If-Match: found \"" + std::to_string(*revision) + "\", the rollout is at \"" +
                      std::to_string(rollout->head.revision) + "\": read it again",
                  "precondition_failed"};
+  TRY_VOID(check_action(*rollout, event));
+  const bool over = is_terminal(rollout->head.status);
+  if (over && std::holds_alternative<Retried>(event)) TRY_VOID(check_reopening(*rollout));
   TRY(bool changed, feed(*rollout, event, no_inbox_row));
   if (!changed) return not_now(*rollout);
+  if (over && !is_terminal(rollout->head.status) && rollout->gated()) return gates_.attach(rollout->plan);
   return {};
+}
+
+// A rollout that failed may go on only while nothing newer speaks for its model.
+Result<> RolloutController::check_reopening(const Rollout& rollout) const {
+  const Rollout* newest = rollouts_of(rollout.plan.model).front();
+  if (newest == &rollout) return {};
+  return Error{Errc::conflict, "rollout " + rollout.plan.id + ": " + newest->plan.id + " of " + rollout.plan.model +
+                                   " is newer; make a new rollout for the devices that are left"};
 }
 
 const Selection& RolloutController::cached_selection(const Rollout& rollout) {
@@ -196,10 +242,13 @@ const Selection& RolloutController::cached_selection(const Rollout& rollout) {
 }
 
 Selection RolloutController::selection_of(const Rollout& rollout) const {
-  std::vector<std::string> devices;
-  for (const DevicePtr& device : fleet_.all())
-    if (!device->revoked && rollout.plan.selector.matches(device->facts()->labels)) devices.push_back(device->id);
-  return make_selection(rollout.plan.salt, std::move(devices));
+  std::vector<std::pair<std::string, Labels>> devices;
+  for (const DevicePtr& device : fleet_.all()) {
+    const auto facts = device->facts();
+    if (!device->revoked && rollout.plan.selector.matches(facts->labels))
+      devices.emplace_back(device->id, facts->labels);
+  }
+  return make_selection(rollout.plan, std::move(devices));
 }
 
 Result<bool> RolloutController::feed(Rollout& rollout, const RolloutEvent& event, std::int64_t inbox_id,
@@ -239,32 +288,91 @@ Result<bool> RolloutController::feed(Rollout& rollout, const RolloutEvent& event
   return true;
 }
 
+std::string RolloutController::site_of(const Rollout& rollout, const Device& device) const {
+  const auto& budget = rollout.plan.policy.site_budget;
+  if (!budget) return {};
+  const auto facts = device.facts();
+  const auto label = facts->labels.find(budget->label);
+  // Devices without the label are a site of their own, which no label value can be.
+  return label == facts->labels.end() ? "=" : label->second;
+}
+
 void RolloutController::note_offer(const std::string& rollout, const std::string& device) {
   std::lock_guard lock(offers_mutex_);
-  if (offers_.size() < offers_pending_max) offers_.emplace(rollout, device);
+  if (offers_.size() < offers_pending_max) offers_.try_emplace({rollout, device});
+}
+
+HoldBack RolloutController::holds_back(const Choice& choice, const Device& device, const ModelRollouts& rollouts,
+                                       Reserve reserve) {
+  const Rollout& rollout = *choice.rollout;
+  const RolloutPolicy& policy = rollout.plan.policy;
+  const bool late =
+      rollout.head.status == RolloutStatus::done && device.running(rollout.plan.model) != rollout.plan.manifest_sha256;
+  if (!policy.throttled() || !(choice.to_be_noted || late)) return HoldBack::none;
+  OfferFacts offer;
+  offer.now_ms = to_unix_ms(clock_.now());
+  offer.utc_offset_s = device.utc_offset_s;
+  if (policy.penalty)
+    offer.failures = own_failures(device.id, rollouts, offer.now_ms - policy.penalty->within_s * 1000);
+  if (late) return hold_back(policy, offer);  // it is over: nothing is in flight
+  const std::string site = site_of(rollout, device);
+  offer.in_flight = rollout.moving();
+  if (const auto at_site = rollout.at_site.find(site); at_site != rollout.at_site.end())
+    offer.at_site = at_site->second;
+  std::lock_guard lock(offers_mutex_);
+  const std::pair key{rollout.plan.id, device.id};
+  if (offers_.contains(key)) return HoldBack::none;  // it has its place
+  for (auto other = offers_.lower_bound({rollout.plan.id, ""});
+       other != offers_.end() && other->first.first == rollout.plan.id; ++other) {
+    ++offer.in_flight;
+    if (other->second == site) ++offer.at_site;
+  }
+  if (offers_.size() >= offers_pending_max) return HoldBack::in_flight;
+  const HoldBack answer = hold_back(policy, offer);
+  if (answer == HoldBack::none && reserve == Reserve::yes) offers_.emplace(key, site);
+  return answer;
+}
+
+std::string RolloutController::waits_for(const Rollout& rollout, const std::string& device) {
+  const DevicePtr known = fleet_.find(device);
+  if (!known || rollout.head.status != RolloutStatus::running) return {};
+  const auto facts = known->facts();
+  if (!in_phase(rollout, device, facts->labels)) return {};
+  std::string answer;
+  read([&](const std::map<std::string, ModelRollouts>& by_model) {
+    const auto rollouts = by_model.find(rollout.plan.model);
+    if (rollouts == by_model.end()) return;
+    answer = to_string(holds_back(Choice{&rollout, true, true}, *known, rollouts->second, Reserve::no));
+  });
+  return answer;
 }
 
 Result<bool> RolloutController::take_offers() {
-  std::set<std::pair<std::string, std::string>> offers;
+  std::map<std::pair<std::string, std::string>, std::string> offers;
   {
     std::lock_guard lock(offers_mutex_);
-    offers.swap(offers_);
+    offers = offers_;
   }
   bool changed = false;
   const std::int64_t now_ms = to_unix_ms(clock_.now());
-  for (const auto& [id, device] : offers) {
+  for (const auto& [key, ignored] : offers) {
+    const auto& [id, device] = key;
     Rollout* rollout = loaded(id);
     if (!rollout) continue;
     const DevicePtr known = fleet_.find(device);
-    const bool offered = decide(*rollout, Offered{device, now_ms}, cached_selection(*rollout)).changes(*rollout);
+    const std::string site = known ? site_of(*rollout, *known) : "";
+    const bool offered = decide(*rollout, Offered{device, now_ms, site}, cached_selection(*rollout)).changes(*rollout);
     // It runs the release already (an earlier rollout, a reinstalled server): there is nothing to wait for. One step,
     // not two: killed in between, the device would be offered what it never reports on.
     const bool has_it = offered && known && known->running(rollout->plan.model) == rollout->plan.manifest_sha256;
-    const RolloutEvent event = has_it ? RolloutEvent(Reported{device, Progress::committed, "", now_ms})
-                                      : RolloutEvent(Offered{device, now_ms});
+    const RolloutEvent event = has_it ? RolloutEvent(Reported{device, Progress::committed, "", now_ms, site})
+                                      : RolloutEvent(Offered{device, now_ms, site});
     TRY(bool noted, feed(*rollout, event, no_inbox_row));
     changed = changed || noted;
   }
+  // Only now: a place counts as taken until the rollout counts it.
+  std::lock_guard lock(offers_mutex_);
+  for (const auto& [key, ignored] : offers) offers_.erase(key);
   return changed;
 }
 
@@ -278,7 +386,9 @@ Result<bool> RolloutController::take_inbox() {
         TRY_VOID(devices_.remove_inbox(row.id));
         continue;
       }
-      TRY(bool fed, feed(*rollout, Reported{row.device, row.state, row.reason, row.at_ms}, row.id));
+      const DevicePtr known = fleet_.find(row.device);
+      const std::string site = known ? site_of(*rollout, *known) : "";
+      TRY(bool fed, feed(*rollout, Reported{row.device, row.state, row.reason, row.at_ms, site}, row.id));
       changed = changed || fed;
     }
     if (rows.size() < static_cast<std::size_t>(inbox_batch_max)) return changed;
@@ -301,7 +411,9 @@ Result<bool> RolloutController::turn() {
   for (auto& [id, rollout] : rollouts_) {
     if (is_terminal(rollout->head.status)) continue;
     TRY(bool ticked, feed(*rollout, Ticked{now_ms}, no_inbox_row));
-    changed = changed || ticked;
+    // Before the gate: what it says of a world that has changed promotes nobody.
+    TRY(bool paused, look_at_world(*rollout, now_ms));
+    changed = changed || ticked || paused;
     // A gate that cannot be judged holds its own rollout, and nobody else's.
     auto judged = judge(*rollout, now_ms);
     if (!judged) log_.error("live gate", {{"rollout", id}, {"error", judged.error().context}});

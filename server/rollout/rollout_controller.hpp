@@ -25,7 +25,19 @@ struct NewRollout {
   std::string name;
   RolloutPolicy policy;
   std::string by;
+  bool lift_quarantine = false;  // the release failed before, and is to be tried again
 };
+
+// What a rollout would do, without making it.
+struct RolloutPreview {
+  Rollout rollout;  // not stored; its id is ""
+  Selection selection;
+};
+
+enum class Reserve { no, yes };
+
+// Has the world changed under a gated rollout? Asked at every turn while its gate decides.
+using WorldWatch = std::function<std::optional<WorldChanged>(const Rollout&, std::int64_t now_ms)>;
 
 // Newest first, of one model.
 using ModelRollouts = std::vector<const Rollout*>;
@@ -37,14 +49,23 @@ class RolloutController {
   RolloutController(Database& database, Fleet& fleet, Clock& clock, Random& random, EventHub& hub, Log& log);
 
   Result<> load();
-  // Errors: not_found (release), conflict (reason "rollout_active").
+  // Before the first turn().
+  void watch_world(WorldWatch watch) { world_ = std::move(watch); }
+  // Errors: conflict (reason "rollout_active", "release_quarantined").
   Result<std::string> create(const NewRollout& wanted, const ReleaseRow& release);
-  // Paused, Resumed, Aborted or Promoted. Errors: not_found; conflict when the state does not allow it; conflict with
-  // reason "precondition_failed" when `revision` is not the present one.
+  // The same checks and the same draw, with a salt of its own: which device would be in which phase.
+  Result<RolloutPreview> preview(const NewRollout& wanted, const ReleaseRow& release);
+  // What a person does. Errors: not_found; conflict when the state does not allow it; conflict with reason
+  // "precondition_failed" when `revision` is not the present one; what check_action() says.
   Result<> act(const std::string& id, const RolloutEvent& event, std::optional<std::int64_t> revision);
 
   // A device was given an offer. Cheap, never blocks on the database; the next turn() takes it down.
   void note_offer(const std::string& rollout, const std::string& device);
+  // Inside read(): does the rollout of `choice` make this device wait? With Reserve::yes a device that need not wait
+  // holds its place from now on; the caller offers it the release.
+  HoldBack holds_back(const Choice& choice, const Device& device, const ModelRollouts& rollouts, Reserve reserve);
+  // Why a device that waits in a rollout under way has to: HoldBack's words, "" when it only has to come. Thread-safe.
+  std::string waits_for(const Rollout& rollout, const std::string& device);
   // Takes the inbox, the noted offers and the time. Returns whether anything changed.
   Result<bool> turn();
   // Device events wait in the inbox: take them now.
@@ -70,8 +91,14 @@ class RolloutController {
   // `along` runs in the transaction that stores what the event changed.
   Result<bool> feed(Rollout& rollout, const RolloutEvent& event, std::int64_t inbox_id,
                     const std::function<Result<>()>& along = {});
+  Result<RolloutPlan> plan_of(const NewRollout& wanted, const ReleaseRow& release, const ModelRollouts& others,
+                              std::int64_t now_ms);
+  ModelRollouts rollouts_of(const std::string& model) const;
   Result<> plan_gate(RolloutPlan& plan, const ModelRollouts& others);
+  std::string site_of(const Rollout& rollout, const Device& device) const;
+  Result<> check_reopening(const Rollout& rollout) const;
   Result<bool> judge(Rollout& rollout, std::int64_t now_ms);
+  Result<bool> look_at_world(Rollout& rollout, std::int64_t now_ms);
   const Selection& cached_selection(const Rollout& rollout);
   Rollout* loaded(const std::string& id);
   void put(std::unique_ptr<Rollout> rollout);
@@ -89,6 +116,7 @@ class RolloutController {
   DeviceStore devices_;
   GateStore verdicts_;
   LiveGates gates_;
+  WorldWatch world_;
 
   std::mutex writer_;                // one step at a time; held while the database writes
   mutable std::shared_mutex state_;  // guards rollouts_ and by_model_; held only while memory changes
@@ -102,8 +130,9 @@ class RolloutController {
   };
   std::map<std::string, Cached> selections_;  // under writer_; of rollouts that are not over
 
-  std::mutex offers_mutex_;  // guards offers_
-  std::set<std::pair<std::string, std::string>> offers_;
+  std::mutex offers_mutex_;  // guards offers_; taken after state_
+  // Rollout and device, with the device's site: places taken that the rollout does not count yet.
+  std::map<std::pair<std::string, std::string>, std::string> offers_;
 };
 
 }  // namespace ferry::server

@@ -26,6 +26,7 @@ class Selector {
   const std::string& text() const { return text_; }
   bool matches(const Labels& labels) const;
   bool everything() const { return terms_.empty(); }
+  bool operator==(const Selector& other) const { return text_ == other.text_; }
 
  private:
   std::string text_ = "*";

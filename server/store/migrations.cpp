@@ -208,6 +208,10 @@ create table drift_windows (
 );
 create index drift_windows_end on drift_windows (end_ms);
 )sql"},
+    {4, R"sql(
+alter table rollout_devices add column site text not null default '';
+alter table rollout_devices add column attempts bigint not null default 1;
+)sql"},
 };
 
 }  // namespace

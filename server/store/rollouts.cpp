@@ -33,11 +33,11 @@ Result<> RolloutStore::save(const std::string& id, const Decision& decision) {
     TRY_VOID(execute(database, "update rollouts set head = $2 where id = $1", {id, dump_json(to_json(decision.head))}));
     for (const auto& [device, progress] : decision.devices)
       TRY_VOID(execute(database,
-                       "insert into rollout_devices (rollout, device, state, offered_ms, since_ms, reason) "
-                       "values ($1, $2, $3, $4, $5, $6) on conflict (rollout, device) do update set "
-                       "state = $3, offered_ms = $4, since_ms = $5, reason = $6",
+                       "insert into rollout_devices (rollout, device, state, offered_ms, since_ms, reason, site, "
+                       "attempts) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (rollout, device) do update "
+                       "set state = $3, offered_ms = $4, since_ms = $5, reason = $6, site = $7, attempts = $8",
                        {id, device, std::string(to_string(progress.state)), progress.offered_ms, progress.since_ms,
-                        progress.reason}));
+                        progress.reason, progress.site, progress.attempts}));
     return add_log(database, id, decision.log);
   });
 }
@@ -63,13 +63,15 @@ Result<Rollout> RolloutStore::load(const std::string& id) {
   index_pairs(rollout);
   TRY(rollout.head, rollout_head_from_json(head));
   TRY(auto devices,
-      database_.query("select device, state, offered_ms, since_ms, reason from rollout_devices where rollout = $1",
+      database_.query("select device, state, offered_ms, since_ms, reason, site, attempts from rollout_devices "
+                      "where rollout = $1",
                       {id}));
   Decision restored;
   restored.head = rollout.head;
   for (const Row& row : devices) {
     TRY(auto state, parse_progress(row.text(1)));
-    restored.devices.emplace_back(row.text(0), DeviceProgress{state, row.integer(2), row.integer(3), row.text(4)});
+    restored.devices.emplace_back(row.text(0), DeviceProgress{state, row.integer(2), row.integer(3), row.text(4), row.text(5),
+                                                              row.integer(6)});
   }
   apply(rollout, restored);
   return rollout;

@@ -35,12 +35,17 @@ RolloutPolicy random_policy(Dice& dice) {
   policy.phases.push_back({100, dice.one_in(3) ? 30 : 0});
   policy.failures_max = dice.one_in(2) ? 0 : dice.between(1, 4);
   policy.device_timeout_s = dice.between(10, 300);
+  if (dice.one_in(4)) policy.failures_percent_max = dice.between(0, 60);
+  policy.executed_min = dice.between(1, 6);
+  if (dice.one_in(4)) policy.success_percent_min = dice.between(1, 100);
+  if (dice.one_in(4)) policy.in_flight_max = dice.between(1, 4);
+  if (dice.one_in(4)) policy.site_budget = SiteBudget{"site", dice.between(1, 2)};
   return policy;
 }
 
 RolloutEvent random_event(Dice& dice, const std::vector<std::string>& devices, std::int64_t at_ms) {
   const std::string& device = dice.of(devices);
-  switch (dice.between(0, 26)) {
+  switch (dice.between(0, 28)) {
     case 0:
       return Paused{"ada", "", at_ms};
     case 1:
@@ -60,7 +65,7 @@ RolloutEvent random_event(Dice& dice, const std::vector<std::string>& devices, s
     case 11:
     case 12:
     case 13:
-      return Offered{device, at_ms};
+      return Offered{device, at_ms, dice.one_in(2) ? "oslo" : "bergen"};
     case 14:  // anything at all, also what no device says
       return Reported{device, static_cast<Progress>(dice.between(0, progress_count - 1)), "x", at_ms};
     case 15:
@@ -81,9 +86,21 @@ RolloutEvent random_event(Dice& dice, const std::vector<std::string>& devices, s
     }
     case 20:
       return dice.one_in(20) ? RolloutEvent(RolledBack{"ada", "", at_ms}) : RolloutEvent(Ticked{at_ms});
+    case 21:
+      return dice.one_in(3) ? RolloutEvent(Retried{"ada", "", at_ms}) : RolloutEvent(Ticked{at_ms});
+    case 22:
+      return dice.one_in(8) ? RolloutEvent(WorldChanged{"shift", dice.between(1, 3), at_ms})
+                            : RolloutEvent(Approved{"bob", "", at_ms});
     default:
       return Reported{device, Progress::committed, "", at_ms};
   }
+}
+
+std::map<std::string, std::int64_t, std::less<>> sites_again(const Rollout& rollout) {
+  std::map<std::string, std::int64_t, std::less<>> sites;
+  for (const auto& [device, progress] : rollout.devices)
+    if (on_the_way(progress.state) && !progress.site.empty()) ++sites[progress.site];
+  return sites;
 }
 
 std::array<std::int64_t, progress_count> count_again(const Rollout& rollout) {
@@ -93,18 +110,23 @@ std::array<std::int64_t, progress_count> count_again(const Rollout& rollout) {
 }
 
 // What one step may do to a rollout, whatever the fact was.
-void check_step(const Play& play, const Rollout& before, const Decision& decision) {
+void check_step(const Play& play, const Rollout& before, const Decision& decision, bool retried) {
   const Rollout& now = play.rollout;
   CHECK(now.counts == count_again(now));
-  CHECK(now.count(Progress::waiting) == 0);
+  CHECK(now.at_site == sites_again(now));
   CHECK(now.head.phase < now.plan.policy.phases.size());
   CHECK(now.head.phase >= before.head.phase);
   CHECK(now.head.threshold >= before.head.threshold);
   CHECK(now.head.revision >= before.head.revision);
   CHECK((!before.head.sized || now.head.sized));
   CHECK(now.devices.size() >= before.devices.size());
-  // Only a recall comes after the end.
-  if (is_terminal(before.head.status) && now.head.recalled == before.head.recalled) CHECK(now.head == before.head);
+  // Only a recall comes after the end, and a retry of what failed for too many failures.
+  const bool reopened = retried && before.head.reason == reason_rollout_failures;
+  if (is_terminal(before.head.status) && now.head.recalled == before.head.recalled && !reopened) {
+    RolloutHead unmoved = now.head;
+    unmoved.moved_ms = before.head.moved_ms;
+    CHECK(unmoved == before.head);
+  }
   CHECK((now.head.recalled || !before.head.recalled));
   if (now.head.recalled) CHECK(is_terminal(now.head.status));
   CHECK(is_terminal(now.head.status) == (now.head.ended_ms != 0));
@@ -113,17 +135,22 @@ void check_step(const Play& play, const Rollout& before, const Decision& decisio
     CHECK((now.head.recalled || now.head.reason == reason_rollout_failures));
   else if (!is_terminal(now.head.status))
     CHECK(now.failures() <= now.plan.policy.failures_max);
+  if (now.head.reason == reason_rollout_success) CHECK(now.head.status == RolloutStatus::paused);
   // Whoever is assigned something else because of it is told: by the generation, or by its own progress.
   if (now.head.status != before.head.status || now.head.threshold != before.head.threshold)
     CHECK(decision.assignments_changed);
   if (now.head.status != before.head.status || now.head.phase != before.head.phase) CHECK_FALSE(decision.log.empty());
-  for (const auto& [device, progress] : now.devices) CHECK(progress.since_ms >= progress.offered_ms);
+  for (const auto& [device, progress] : now.devices) {
+    CHECK(progress.since_ms >= progress.offered_ms);
+    CHECK((progress.state == Progress::waiting) == (progress.offered_ms == 0));
+    CHECK(progress.attempts >= 1);
+  }
 }
 
 }  // namespace
 
 TEST_CASE("whatever happens in whatever order, a rollout's books balance and what is over stays over") {
-  int ended[5] = {};
+  int ended[8] = {};
   for (std::uint64_t seed = 1; seed <= 150; ++seed) {
     Dice dice(seed);
     const auto devices = static_cast<std::size_t>(dice.between(1, 25));
@@ -139,9 +166,10 @@ TEST_CASE("whatever happens in whatever order, a rollout's books balance and wha
       play.at_ms += dice.between(0, 20) * 1000;
       if (dice.one_in(40)) play.grow(static_cast<std::size_t>(dice.between(1, 30)));
       const Rollout before = play.rollout;
-      const Decision decision = decide(before, random_event(dice, names, play.at_ms), play.selection);
+      const RolloutEvent event = random_event(dice, names, play.at_ms);
+      const Decision decision = decide(before, event, play.selection);
       play.feed_decision(decision);
-      check_step(play, before, decision);
+      check_step(play, before, decision, std::holds_alternative<Retried>(event));
       if (!decision.changes(before)) {
         CHECK(play.rollout.head == before.head);
         CHECK(play.rollout.devices == before.devices);
@@ -177,7 +205,9 @@ TEST_CASE("a healthy fleet always comes through, and every device ends committed
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     Dice dice(seed);
     const auto devices = static_cast<std::size_t>(dice.between(1, 40));
-    Play play(random_policy(dice), devices);
+    RolloutPolicy policy = random_policy(dice);
+    policy.success_percent_min = 0;  // those who come late are missed
+    Play play(policy, devices);
     for (int turn = 0; turn < 5000 && play.status() == RolloutStatus::running; ++turn) {
       play.tick(dice.between(1, 5));
       for (const Member& member : play.selection.members) {

@@ -30,7 +30,7 @@ TEST_CASE("rows that name nobody are refused by the schema itself") {
   auto database = memory_database();
   for (const char* sql : {"insert into device_certificates values ('f', 'dev-none', 'k', 1, 2)",
                           "insert into device_installs values ('dev-none', 'i', 1, 2)",
-                          "insert into rollout_devices values ('ro-none', 'd', 'offered', 1, 1, '')",
+                          "insert into rollout_devices values ('ro-none', 'd', 'offered', 1, 1, '', '', 1)",
                           "insert into rollout_log values ('ro-none', 1, 1, 0, 'hold', 'start', '', '')",
                           "insert into enrolment_uses values ('tok-none', 'k', 'd', 1)"}) {
     INFO(sql);
