@@ -19,7 +19,7 @@ export interface RolloutPolicy {
   device_timeout_s?: number;
   in_flight_max?: number;
   site_budget?: { label: string; devices_max: number } | null;
-  window?: { days: string[]; from: string; to: string } | null;
+  window?: { days?: string[]; from: string; to: string } | null; // no days: every day
   penalty?: { failures: number; within_s: number } | null;
   starts_at?: string;
   approvals?: number;
@@ -48,6 +48,7 @@ export interface DryRunDevice {
 export interface DryRun {
   selected: number;
   phases: { devices: number }[]; // in the order of the plan, together with the phases before
+  variants?: Record<string, number>; // of all that are selected; "none": no variant fits
   items: DryRunDevice[];
   truncated: boolean;
 }

@@ -121,7 +121,7 @@ export function PlanFields(props: Props) {
       <fieldset class="plan-section">
         <legend>Devices</legend>
         <Fields section="who" form={form} problems={problems} change={change} matching={matching} />
-        <p class="matching" role="status">{matching.devices === undefined ? <span class="dim">{form.version ? "How many match is not known" : "Choose a release to see how many devices match"}</span> : <><strong>{plural(matching.devices, "device")}</strong> {matching.devices === 1 ? "matches" : "match"} now</>}</p>
+        <p class="matching" role="status">{matching.problem ? <span class="dim">No device matches this</span> : matching.devices === undefined ? <span class="dim">{!form.version ? "Choose a release to see how many devices match" : matching.why ? `How many match is not known: ${matching.why}` : "Counting…"}</span> : <><strong>{plural(matching.devices, "device")}</strong> {matching.devices === 1 ? "matches" : "match"} now</>}</p>
       </fieldset>
       <PhaseEditor phases={form.phases} lastSoak={form.lastSoak} matching={matching.devices} problems={problems} set={(phases) => change({ phases })} setLastSoak={(lastSoak) => change({ lastSoak })} />
       <Gate {...props} />

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { api, ApiError } from "../api/client";
 import type { Rollout } from "../api/types";
 import { count, plural } from "../state/format";
-import { actionLabels, changesBetween, offeredActions, onTheirWay, retryable, tookIt, type Action } from "../state/rollout-actions";
+import { actionLabels, changesBetween, offeredActions, onTheirWay, retryable, settledAgainst, tookIt, type Action } from "../state/rollout-actions";
 import { rolloutHref } from "../state/router";
 import { may, session } from "../state/session";
 import { ConfirmButton } from "./confirm";
@@ -50,14 +50,15 @@ function PromoteOutcome({ rollout }: { rollout: Rollout }) {
 }
 
 function RetryOutcome({ rollout: { devices, version, state, failures } }: { rollout: Rollout }) {
+  const [again, against] = [retryable(devices), settledAgainst(devices)];
   return (
     <>
       <ul class="outcome">
-        <li><strong>{plural(retryable(devices), "device")}</strong> that failed, went back or did not answer: offered {version} once more</li>
-        {(devices["refused"] ?? 0) + (devices["rejected"] ?? 0) > 0 && <li><strong>{count((devices["refused"] ?? 0) + (devices["rejected"] ?? 0))} that refused it:</strong> are not asked again, they would refuse again</li>}
-        {state === "failed" && <li><strong>The rollout runs again</strong> and goes on with {plural(devices["waiting"] ?? 0, "waiting device")}</li>}
+        <li><strong>{plural(again, "device")}</strong> that did not answer or could not install it: offered {version} once more, in {again === 1 ? "its" : "their"} phase</li>
+        {against > 0 && <li><strong>{count(against)} that tried or judged it and decided against it:</strong> not asked again, they would refuse</li>}
+        {state === "failed" && <li><strong>The rollout runs again</strong>, as long as no more failures remain than are allowed, and goes on with {plural(devices["waiting"] ?? 0, "waiting device")}</li>}
       </ul>
-      {failures.length > 0 && <p class="dim">They had failed with {failures.map((one) => one.reason).join(", ")}: has the cause gone?</p>}
+      {failures.length > 0 && <p class="dim">What has failed so far: {failures.map((one) => one.reason).join(", ")}. Has the cause gone?</p>}
     </>
   );
 }
@@ -96,9 +97,10 @@ function asked(action: Action, rollout: Rollout): Asked {
 }
 
 // Why this person cannot do it; undefined when they can.
-function lacking(action: Action, { created_by }: Rollout): string | undefined {
+function lacking(action: Action, { created_by, approvals = [] }: Rollout): string | undefined {
   if (!may("operator")) return "This needs the role operator";
   if (action === "approve" && session.value?.name === created_by) return "You made this rollout: somebody else must approve it";
+  if (action === "approve" && approvals.some((one) => one.by === session.value?.name)) return "You have approved it: one more person is needed";
   return undefined;
 }
 

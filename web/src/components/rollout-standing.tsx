@@ -35,6 +35,9 @@ function Paused({ rollout }: { rollout: Rollout }) {
       </Note>
     );
   }
+  if (rollout.reason === "rollout.success") {
+    return <Note tone="warn" title="Paused: too few devices of this phase run the release.">{entry?.detail && <>{entry.detail}. </>}{next} <Reason code={rollout.reason} /></Note>;
+  }
   return <Note tone="warn" title={`Paused ${who}.`}>{entry?.detail && <>“{entry.detail}”. </>}{next} {rollout.reason && <Reason code={rollout.reason} />}</Note>;
 }
 
@@ -59,6 +62,6 @@ export function RolloutStanding({ rollout }: { rollout: Rollout }) {
     const entry = lastOf(rollout, "deny");
     return <Note tone="bad" title={`Denied${entry?.by ? ` by ${entry.by}` : ""}.`}>{entry?.detail && <>“{entry.detail}”. </>}No device was offered {version}. It ends here: a new rollout is needed to try again.</Note>;
   }
-  if (state === "failed") return <Note tone="bad" title="Stopped.">{plural(devices["committed"] ?? 0, "device keeps", "devices keep")} {version}, nobody else is offered it. Retry offers it again to those that failed, Roll back brings back those that took it.</Note>;
+  if (state === "failed") return <Note tone="bad" title="Stopped.">{plural(devices["committed"] ?? 0, "device keeps", "devices keep")} {version}, nobody else is offered it. Roll back brings back those that took it.</Note>;
   return null;
 }

@@ -38,6 +38,7 @@ const dryRunOf = (plan: RolloutPlan) => api.post<DryRun>("/rollouts?dry_run=true
 export interface Matching {
   devices: number | undefined;
   problem: string | undefined; // of the selector
+  why?: string; // no number, for a reason that is not the selector's
 }
 
 // Who matches the selector, asked when the typing rests.
@@ -55,7 +56,7 @@ export function useMatching({ model, version }: PlanForm, selector: string, allo
         if (!over) setFound({ devices: selected, problem: undefined });
       } catch (error) {
         const { path, text } = fieldOf(problemOf(error));
-        if (!over) setFound({ devices: undefined, problem: path === "selector" ? text : undefined });
+        if (!over) setFound(path === "selector" ? { devices: undefined, problem: text } : { devices: undefined, problem: undefined, why: problemOf(error).detail });
       }
     };
     const timer = setTimeout(() => void ask(), typingMs);

@@ -19,7 +19,7 @@ const field = (section: Section, kind: FieldKind, key: string, path: string, lab
 export const planFields: PlanField[] = [
   field("who", "text", "selector", "selector", "Selector", "*", "* for every device, or label.site=oslo,label.kind=camera: all must match"),
   field("who", "text", "name", "name", "Name", "", "For people; the release's name when empty"),
-  field("failures", "count", "failures", "policy.failures_max", "Failed devices allowed", "0", "One more stops the rollout"),
+  field("failures", "count", "failures", "policy.failures_max", "Failed devices allowed", "0", "One more stops the rollout; with a percentage, 0 leaves it to that"),
   field("failures", "count", "failures_percent", "policy.failures_percent_max", "Failed devices allowed, in percent", "", "Of those with an outcome; empty: only the number counts"),
   field("failures", "count", "executed", "policy.executed_min", "Outcomes needed before the percentage counts", "1", "One of one failed would be 100 %"),
   field("failures", "count", "success", "policy.success_percent_min", "Success needed to end a phase, in percent", "0", "Of the phase's devices; 0: one is enough"),
@@ -27,7 +27,7 @@ export const planFields: PlanField[] = [
   field("pace", "count", "in_flight", "policy.in_flight_max", "Devices on their way at once", "0", "0: no limit"),
   field("pace", "text", "site_label", "policy.site_budget.label", "Site label", "", "Devices that share its value are one site; empty: no site limit"),
   field("pace", "count", "site_devices", "policy.site_budget.devices_max", "Devices of one site on their way at once", "", "Together with the site label"),
-  field("pace", "count", "penalty_failures", "policy.penalty.failures", "Failures after which a device is left out", "", "Failures of any rollout; empty: as the server has it"),
+  field("pace", "count", "penalty_failures", "policy.penalty.failures", "Failures after which a device is left out", "", "Of any rollout of the model; empty: never"),
   field("pace", "duration", "penalty_within", "policy.penalty.within_s", "Counted over", "", "Together with the number of failures"),
   field("start", "instant", "starts_at", "policy.starts_at", "Start (UTC)", "", "Empty: at once"),
   field("start", "count", "approvals", "policy.approvals", "Approvals needed", "0", "People other than you who must say yes before it starts"),

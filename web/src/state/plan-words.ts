@@ -5,7 +5,7 @@ import { wavesOf } from "./phases";
 
 export const pairsMin = 5; // docs/formats/verdict.md, pairs_min: below, no pair test can conclude
 
-// Devices that the release cannot run on, by the reason.
+// Devices that the release cannot run on, by the reason; of a list that was cut only those that it shows.
 export function unfit({ items }: DryRun): Map<string, number> {
   const found = new Map<string, number>();
   for (const { variant, reason } of items) if (variant === "" && reason !== "") found.set(reason, (found.get(reason) ?? 0) + 1);
@@ -22,10 +22,10 @@ function starts({ starts_at, approvals = 0 }: RolloutPlan["policy"], now: number
   return `Nothing is offered before ${[who, when].filter(Boolean).join(" and before ")}.`;
 }
 
-function failing({ failures_max = 0, failures_percent_max, executed_min = 1, gate }: RolloutPlan["policy"]): string {
-  const share = failures_percent_max ? `, or more than ${count(failures_percent_max)} % of at least ${plural(executed_min, "device")} with an outcome` : "";
-  const stop = failures_max === 0 ? "When one device fails, nobody else is offered it" : `When more than ${plural(failures_max, "device")}${share} failed, nobody else is offered it`;
-  return `${stop}; a device that failed goes on with what it had.${gate ? "" : " Without a live gate nothing else stops it."}`;
+function failing({ failures_max, failures_percent_max, executed_min = 1, gate }: RolloutPlan["policy"]): string {
+  const share = failures_percent_max === undefined || failures_percent_max === null ? "" : `more than ${count(failures_percent_max)} % of at least ${plural(executed_min, "device")} with an outcome failed`;
+  const number = failures_max === undefined && share ? "" : (failures_max ?? 0) === 0 ? "one device fails" : `more than ${plural(failures_max!, "device")} failed`;
+  return `When ${[number, share].filter(Boolean).join(" or ")}, nobody else is offered it; a device that failed goes on with what it had.${gate ? "" : " Without a live gate nothing else stops it."}`;
 }
 
 function gated(dryRun: DryRun, { gate }: RolloutPlan["policy"]): string | undefined {
@@ -40,7 +40,7 @@ function limits({ in_flight_max = 0, site_budget, window }: RolloutPlan["policy"
   const parts = [
     in_flight_max > 0 && `at most ${plural(in_flight_max, "device")} at once`,
     site_budget && `at most ${count(site_budget.devices_max)} at once with the same ${site_budget.label}`,
-    window && `only between ${window.from} and ${window.to} of each device's own time${window.days.length < 7 ? ` on ${window.days.join(", ")}` : ""}`,
+    window && `only between ${window.from} and ${window.to} of each device's own time${window.days ? ` on ${window.days.join(", ")}` : ""}`,
   ].filter((part) => typeof part === "string");
   return parts.length > 0 ? `Devices take it ${parts.join(", ")}.` : undefined;
 }

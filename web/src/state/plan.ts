@@ -101,7 +101,9 @@ export function planOf(form: PlanForm, gated: boolean): { plan: RolloutPlan; pro
   }
   if (form.days.length > 0 && !(form.texts["from"] || form.texts["to"])) problems.set("policy.window.from", "the days need a time of day");
   const plan = body as unknown as RolloutPlan;
-  if (plan.policy.window) plan.policy.window.days = form.days.length > 0 ? form.days : [...weekdays];
+  if (plan.policy.window && form.days.length > 0 && form.days.length < weekdays.length) plan.policy.window.days = form.days;
+  // Not one failure allowed would leave the percentage without a meaning.
+  if (plan.policy.failures_percent_max !== undefined && plan.policy.failures_max === 0) delete plan.policy.failures_max;
   const rows: PhaseRow[] = [...form.phases, { kind: "percent", size: "100", soak: form.lastSoak }];
   plan.policy.phases = rows.map((row, i) => phaseBody(row, `policy.phases[${i}]`, problems));
   if (gated) plan.policy.gate ??= {};

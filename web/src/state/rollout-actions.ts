@@ -12,8 +12,9 @@ const sum = (counts: DeviceCounts, states: string[]) => states.reduce((all, stat
 
 export const onTheirWay = (counts: DeviceCounts) => sum(counts, ["offered", "downloading", "staged", "trial"]);
 export const tookIt = (counts: DeviceCounts) => counts["committed"] ?? 0;
-// A device that refused or rejected the release has decided for itself; asking it again changes nothing.
-export const retryable = (counts: DeviceCounts) => sum(counts, ["rolled_back", "failed", "timed_out"]);
+// Could not be reached or could not install it. A device that tried the release and rejected it never takes it again.
+export const retryable = (counts: DeviceCounts) => sum(counts, ["failed", "timed_out"]);
+export const settledAgainst = (counts: DeviceCounts) => sum(counts, ["rolled_back", "rejected", "refused"]);
 
 const byState: Record<string, Action[]> = {
   awaiting_approval: ["approve", "deny"],
@@ -25,9 +26,10 @@ const byState: Record<string, Action[]> = {
   aborted: ["rollback"],
 };
 
-export function offeredActions({ state, recalled, devices }: Pick<RolloutSummary, "state" | "recalled" | "devices">): Action[] {
+export function offeredActions({ state, reason, recalled, devices }: Pick<RolloutSummary, "state" | "reason" | "recalled" | "devices">): Action[] {
   return (byState[state] ?? []).filter((action) => {
-    if (action === "retry") return !recalled && retryable(devices) > 0;
+    // A rollout that failed for its failures runs again with fewer of them; one that a gate stopped does not.
+    if (action === "retry") return !recalled && retryable(devices) > 0 && (state !== "failed" || reason === "rollout.failures");
     if (action === "rollback") return !recalled;
     return true;
   });

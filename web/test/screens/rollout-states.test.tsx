@@ -29,6 +29,10 @@ describe("a rollout that awaits approval", () => {
     expect(button(shown, "Approve").title).toBe("You made this rollout: somebody else must approve it");
     expect(text(shown.querySelector(".standing"))).toContain("You made it, so it is not for you to approve.");
   });
+  test("cannot be approved twice by one person", async () => {
+    session.value = { ...fixtures.session, name: "ola" };
+    expect(button(await page("ro-a001"), "Approve").title).toBe("You have approved it: one more person is needed");
+  });
   test("says what the last approval does, and what one of several does", async () => {
     expect(await words(await page("ro-a001"), "Approve")).toBe("Yours is the last one needed: it starts at once and offers 1.4.0 to 40 devices, phase by phase, in place of 1.1.0. Approved so far by ola.");
     server.answers["/rollouts/ro-a001"] = { ...fixtures.waiting.awaiting, approvals: [], approvals_needed: 3 };
@@ -66,13 +70,17 @@ describe("a paused rollout", () => {
     server.answers["/rollouts/ro-7d1e"] = { ...fixtures.rollout, state: "paused", log: [{ at_ms: fixtures.now, phase: 1, verdict: "hold", decision: "pause", detail: "lunch", by: "ola" }, ...fixtures.rollout.log] };
     expect(await standing("ro-7d1e")).toBe("Paused by ola. “lunch”. It goes on when somebody with the role operator resumes it; Abort leaves devices as they are, Roll back brings them back.");
   });
+  test("because too few devices took it says so", async () => {
+    server.answers["/rollouts/ro-7d1e"] = { ...fixtures.rollout, state: "paused", reason: "rollout.success", log: [{ at_ms: fixtures.now, phase: 1, verdict: "hold", decision: "pause", detail: "13 of the phase's 20 devices run the release, 80 % are needed", by: "" }] };
+    expect(await standing("ro-7d1e")).toContain("Paused: too few devices of this phase run the release. 13 of the phase's 20 devices run the release, 80 % are needed.");
+  });
   test("because the world changed says what that means and where to look", async () => {
     const shown = await page("ro-a004");
     const note = shown.querySelector(".standing")!;
     expect(text(note)).toContain("Paused: the world changed. The inputs moved on canaries and controls alike, so this says nothing against 1.4.0, and nothing for it");
     expect(text(note)).toContain("drift.world_changed");
     expect(hrefs(note)).toEqual(["/telemetry?model=fashion-mnist#drift"]);
-    expect(buttons(shown).map(([name]) => name)).toEqual(["Resume", "Retry failed", "Abort", "Roll back"]);
+    expect(buttons(shown).map(([name]) => name)).toEqual(["Resume", "Abort", "Roll back"]);
   });
 });
 
@@ -91,10 +99,10 @@ describe("what an action will do is said before, in numbers", () => {
   test("retrying", async () => {
     server.answers["/rollouts/ro-51aa"] = { ...fixtures.stoppedRollout, devices: { ...fixtures.stoppedRollout.devices, timed_out: 2, refused: 1 } };
     const told = await words(await page("ro-51aa"), "Retry failed");
-    expect(told).toContain("3 devices that failed, went back or did not answer: offered 1.3.0 once more");
-    expect(told).toContain("1 that refused it: are not asked again");
-    expect(told).toContain("The rollout runs again and goes on with 3 waiting devices");
-    expect(told).toContain("They had failed with trial.memory: has the cause gone?");
+    expect(told).toContain("2 devices that did not answer or could not install it: offered 1.3.0 once more, in their phase");
+    expect(told).toContain("2 that tried or judged it and decided against it: not asked again");
+    expect(told).toContain("The rollout runs again, as long as no more failures remain than are allowed, and goes on with 3 waiting devices");
+    expect(told).toContain("What has failed so far: trial.memory. Has the cause gone?");
   });
 });
 
@@ -137,7 +145,7 @@ describe("two people at once", () => {
 
 test("a rollout says the limits that it was given, and only those", async () => {
   const facts = (shown: Element) => Object.fromEntries([...shown.querySelectorAll(".facts div")].map((one) => [text(one.querySelector("dt")), text(one.querySelector("dd"))]));
-  const policy = { failures_max: 2, failures_percent_max: 20, executed_min: 5, success_percent_min: 80, device_timeout_s: 900, in_flight_max: 50, site_budget: { label: "site", devices_max: 1 }, window: { days: ["mon", "sun"], from: "22:00", to: "05:00" }, penalty: { failures: 3, within_s: 604_800 } };
+  const policy = { failures_max: 2, failures_percent_max: 20, executed_min: 5, success_percent_min: 80, device_timeout_s: 900, in_flight_max: 50, site_budget: { label: "site", devices_max: 1 }, window: { days: ["mon", "sun"], from: "22:00", to: "05:00" }, approvals: 2, penalty: { failures: 3, within_s: 604_800 } };
   server.answers["/rollouts/ro-a001"] = { ...fixtures.waiting.awaiting, policy };
   expect(facts(await page("ro-a001"))).toMatchObject({
     "Failures allowed": "2", "Failures allowed, in percent": "20 % of at least 5", "Success needed": "80 % of a phase's devices", "On their way at once": "at most 50", "Of one site at once": "at most 1 with the same site",

@@ -15,7 +15,8 @@ describe("what creating a rollout will do", () => {
   test("says who cannot take it", () => expect(words({}).at(-1)).toBe("1 device cannot run it (variant.none) and keeps what it has."));
   test("says what stops it", () => {
     expect(words({}).join(" ")).toContain("When one device fails, nobody else is offered it; a device that failed goes on with what it had. Without a live gate nothing else stops it.");
-    expect(words({ failures_max: 2, failures_percent_max: 20, executed_min: 5 }).join(" ")).toContain("When more than 2 devices, or more than 20 % of at least 5 devices with an outcome failed");
+    expect(words({ failures_max: 2, failures_percent_max: 20, executed_min: 5 }).join(" ")).toContain("When more than 2 devices failed or more than 20 % of at least 5 devices with an outcome failed, nobody else");
+    expect(words({ failures_percent_max: 20, executed_min: 5 }).join(" ")).toContain("When more than 20 % of at least 5 devices with an outcome failed, nobody else");
   });
   test("says what the gate does, and when there are too few pairs for it", () =>
     expect(words({ gate: {} }).join(" ")).toContain("1 canary is compared with a control that keeps the old release: the second phase waits until the live gate passes; if it finds harm, every device that took the release goes back. 1 pair can prove nothing (5 are needed): a person will have to decide."));

@@ -42,7 +42,13 @@ describe("a written form", () => {
     expect(formOf(new URLSearchParams(queryOf(whole).toString()))).toEqual(whole);
   });
   test("without any phase but everybody comes back too", () => expect(formOf(queryOf(form("phases=one"))).phases).toEqual([]));
-  test("a window without days is every day", () => expect(planOf(form("from=01:00&to=05:00"), false).plan.policy.window?.days).toHaveLength(7));
+  test("a window without days, or with all of them, is every day", () => {
+    for (const days of ["", "&days=mon,tue,wed,thu,fri,sat,sun"]) expect(planOf(form(`from=01:00&to=05:00${days}`), false).plan.policy.window).toEqual({ from: "01:00", to: "05:00" });
+  });
+  test("with a percentage leaves the number out, unless one is allowed", () => {
+    expect(planOf(form("failures_percent=20"), false).plan.policy).not.toHaveProperty("failures_max");
+    expect(planOf(form("failures_percent=20&failures=3"), false).plan.policy.failures_max).toBe(3);
+  });
   test("without the gate has no word of it", () => expect(planOf(form(written), false).plan.policy.gate).toBeUndefined());
   test.each(["phase=nonsense", "phase=percent", "days=someday", "gate=perhaps", "failures=", "phase=percent%3A10"])("an address nobody wrote (%s) is no accident", (query) => {
     expect(() => planOf(form(query), true)).not.toThrow();

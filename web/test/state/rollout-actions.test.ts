@@ -1,23 +1,26 @@
 import { describe, expect, test } from "vitest";
-import { actionLabels, changesBetween, lastOf, offeredActions, onTheirWay, retryable, told } from "../../src/state/rollout-actions";
+import { actionLabels, changesBetween, lastOf, offeredActions, onTheirWay, retryable, settledAgainst, told } from "../../src/state/rollout-actions";
 import * as fixtures from "../fixtures";
 
-const at = (state: string, rest: Partial<typeof fixtures.rollout> = {}) => ({ ...fixtures.rollout, state, ...rest });
-const clean = { ...fixtures.rollout.devices, rolled_back: 0 };
+const clean = fixtures.rollout.devices;
+const stuck = { ...clean, timed_out: 1 };
+const at = (state: string, rest: Partial<typeof fixtures.rollout> = {}) => ({ ...fixtures.rollout, devices: stuck, reason: "rollout.failures", state, ...rest });
 
 describe("what is offered", () => {
   test.each([
     ["awaiting_approval", ["approve", "deny"]], ["scheduled", ["abort"]], ["running", ["pause", "promote", "retry", "abort", "rollback"]], ["paused", ["resume", "retry", "abort", "rollback"]],
     ["failed", ["retry", "rollback"]], ["done", ["rollback"]], ["aborted", ["rollback"]], ["denied", []], ["a state of tomorrow", []],
   ])("while a rollout is %s", (state, actions) => expect(offeredActions(at(state))).toEqual(actions));
-  test("is no retry when nobody failed", () => expect(offeredActions(at("running", { devices: clean }))).toEqual(["pause", "promote", "abort", "rollback"]));
+  test("is no retry of what a gate stopped", () => expect(offeredActions(at("failed", { reason: "gate.latency" }))).toEqual(["rollback"]));
+  test("is no retry when nobody can be asked again", () => expect(offeredActions(at("running", { devices: clean }))).toEqual(["pause", "promote", "abort", "rollback"]));
   test("is no retry and no second roll-back once everybody is ordered back", () => expect(offeredActions(at("failed", { recalled: true }))).toEqual([]));
   test("has a plain name each", () => expect(Object.values(actionLabels)).toEqual(["Approve", "Deny", "Pause", "Resume", "Promote", "Retry failed", "Abort", "Roll back"]));
 });
 
 test("devices on their way and devices to retry are counted by their states", () => {
   expect(onTheirWay({ offered: 1, downloading: 2, staged: 3, trial: 4, committed: 5 })).toBe(10);
-  expect(retryable({ rolled_back: 1, failed: 2, timed_out: 3, refused: 4, rejected: 5 })).toBe(6);
+  expect(retryable({ rolled_back: 1, failed: 2, timed_out: 3, refused: 4, rejected: 5 })).toBe(5);
+  expect(settledAgainst({ rolled_back: 1, failed: 2, timed_out: 3, refused: 4, rejected: 5 })).toBe(10);
 });
 
 describe("what changed between two looks", () => {
