@@ -14,7 +14,8 @@ packages_build=(
 
 packages_test=(
   python3 openssl
-  clang-16\|clang-19 clang-format
+  clang-16\|clang-19 libclang-rt-16-dev\|libclang-rt-19-dev clang-format
+  faketime
   dataset-fashion-mnist
 )
 
