@@ -82,10 +82,14 @@ class Site {
 
 struct Client {
   explicit Client(SimRepository& repository) : site(repository) {}
-  // The exit status; -signal when it was killed.
+  // The exit status; -signal when it was killed. `fake_time` as test suites from outside set it.
   int run(std::vector<std::string> arguments) {
     auto program = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ferry-tuf").string();
     arguments.insert(arguments.begin(), program);
+    if (!fake_time.empty()) {
+      arguments.insert(arguments.begin(), {"faketime", fake_time});
+      program = "faketime";
+    }
     std::vector<char*> argv;
     for (auto& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -94,7 +98,7 @@ struct Client {
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 2, (state / "stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     pid_t pid = 0;
-    int spawned = ::posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
+    int spawned = ::posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
     REQUIRE(spawned == 0);
     int status = 0;
@@ -120,6 +124,7 @@ struct Client {
 
   Site site;
   TempDir metadata, targets, state;
+  std::string fake_time;
 };
 
 // The program reads the real clock, so the repository must live in the real present.
@@ -213,4 +218,71 @@ TEST_CASE("ferry-tuf: a body without end is cut at its limit") {
   }
   client.site.set_endless("");
   CHECK(client.download({"b"}) == 0);
+}
+
+TEST_CASE("ferry-tuf: time is what the system's clock says, also a preloaded one") {
+  PresentRepository repository;
+  auto at = [&](std::chrono::hours after) {  // "2026-12-13 08:00:00.123456+00:00"
+    auto text = to_rfc3339(std::chrono::floor<std::chrono::seconds>(repository.now) + after);
+    text[10] = ' ';
+    return text.substr(0, 19) + ".123456+00:00";
+  };
+  const std::chrono::hours day{24};
+  repository.expires_in(repository.root, 7 * day);
+  for (auto* body : {&repository.timestamp, &repository.snapshot}) repository.expires_in(*body, 60 * day);
+  for (auto& [name, body] : repository.roles) repository.expires_in(body, 60 * day), repository.bump(name);
+  repository.publish_root();
+  repository.publish();
+  Client client(repository);
+  REQUIRE(client.init(repository.served["2.root.json"]) == 0);
+  REQUIRE(client.refresh() == 0);
+  client.fake_time = at(8 * day);
+  INFO(client.fake_time);
+  CHECK(client.refresh() == 1);
+  CHECK_THAT(client.error(), Catch::Contains("root: expired"));
+  client.fake_time = at(6 * day);
+  CHECK(client.refresh() == 0);
+  // The device slept: its root has expired, the next one has not.
+  repository.expires_in(repository.root, 21 * day);
+  repository.publish_root();
+  client.fake_time = at(18 * day);
+  CHECK(client.refresh() == 0);
+  CHECK(*read_file(client.metadata / "root.json", 1'000'000) == repository.served["4.root.json"]);
+}
+
+TEST_CASE("ferry-tuf: several targets are one run, in order, and the last of two equal names is cached") {
+  PresentRepository repository;
+  repository.add_target("targets", "a", "bytes of a");
+  repository.add_target("team", "team/b", "bytes of b");
+  for (auto& [name, body] : repository.roles) repository.bump(name);
+  repository.publish();
+  Client client(repository);
+  REQUIRE(client.init(repository.served["2.root.json"]) == 0);
+  REQUIRE(client.download({"team/b", "a", "team/b"}) == 0);
+  auto requests = client.site.take_requests();
+  CHECK(std::count_if(requests.begin(), requests.end(),
+                      [](const auto& path) { return path.starts_with(metadata_prefix); }) == 5);
+  REQUIRE(requests.size() == 7);
+  CHECK(requests[5] == targets_prefix + "team/" + sha256("bytes of b").hex() + ".b");
+  CHECK(requests[6] == targets_prefix + sha256("bytes of a").hex() + ".a");
+}
+
+TEST_CASE("ferry-tuf: the store holds metadata and nothing else that looks like it, the target folder only targets") {
+  PresentRepository repository;
+  repository.add_target("targets", "a", "bytes");
+  repository.bump("targets");
+  repository.publish();
+  Client client(repository);
+  REQUIRE(client.init(repository.served["2.root.json"]) == 0);
+  REQUIRE(client.download({"a"}) == 0);
+  CHECK(client.download({"missing"}) == 1);
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(client.metadata.path()))
+    if (entry.path().extension() == ".json") names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  CHECK(names == std::vector<std::string>{"root.json", "snapshot.json", "targets.json", "timestamp.json"});
+  names.clear();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(client.targets.path()))
+    names.push_back(entry.path().filename());
+  CHECK(names == std::vector<std::string>{"a"});
 }

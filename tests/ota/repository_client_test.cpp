@@ -1,71 +1,13 @@
 #include "ota/repository_client.hpp"
 
-#include "tests/support/sim_repository.hpp"
-#include "tests/support/temp_dir.hpp"
+#include "tests/ota/tuf_device.hpp"
 
-#include <fstream>
 #include <set>
 
 using namespace ferry;
 using namespace ferry::ota;
 using namespace std::chrono_literals;
-using ferry::test::SimRepository;
-using ferry::test::TempDir;
-
-namespace {
-
-// A device: its directory outlives each run, as it does between processes.
-struct Device {
-  explicit Device(SimRepository& r) : repository(r) {
-    REQUIRE(initialise_store(directory.path(), r.served["1.root.json"]));
-  }
-  Result<RepositoryClient> open(std::string pinned = {}) {
-    RepositoryClient::Options options;
-    options.directory = directory.path();
-    options.pinned_root = std::move(pinned);
-    return RepositoryClient::open(std::move(options), repository, repository.target_fetcher, repository.now);
-  }
-  Result<> refresh() {
-    repository.requests.clear();
-    TRY(auto client, open());
-    return client.refresh();
-  }
-  Result<FoundTarget> find(const std::string& path) {
-    TRY(auto client, open());
-    TRY_VOID(client.refresh());
-    return client.find_target(path);
-  }
-  Result<Path> download(const std::string& path) {
-    TRY(auto client, open());
-    TRY_VOID(client.refresh());
-    TRY(auto found, client.find_target(path));
-    return client.download_target(found, downloads.path());
-  }
-  std::string file(const std::string& name) {
-    auto bytes = read_file(directory.path() / name, 10'000'000);
-    return bytes ? *bytes : "<none>";
-  }
-  std::vector<std::string> downloaded() {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(downloads.path()))
-      names.push_back(entry.path().filename());
-    return names;
-  }
-  SimRepository& repository;
-  TempDir directory, downloads;
-};
-
-void write(const Path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
-
-template <class T>
-void check_refused(const Result<T>& result, Errc code, const char* named) {
-  REQUIRE_FALSE(result);
-  INFO(result.error().context);
-  CHECK(result.error().code == code);
-  CHECK_THAT(result.error().context, Catch::Contains(named));
-}
-
-}  // namespace
+using namespace ferry::test;
 
 TEST_CASE("a first refresh keeps every file byte for byte under its plain name") {
   SimRepository repository;

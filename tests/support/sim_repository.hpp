@@ -129,9 +129,10 @@ class SimRepository : public ota::Fetcher {
   }
   void serve_timestamp() { served["timestamp.json"] = sign(timestamp, "timestamp"); }
 
-  static Json meta(const Json& body, const std::string& bytes) {
+  Json meta(const Json& body, const std::string& bytes) const {
     Json entry;
     entry["version"] = body["version"];
+    if (!list_bytes) return entry;
     entry["length"] = bytes.size();
     entry["hashes"]["sha256"] = sha256(bytes).hex();
     return entry;
@@ -170,6 +171,7 @@ class SimRepository : public ota::Fetcher {
   std::map<std::string, Error> troubles;  // by path: what a fetch answers instead
   std::vector<std::string> requests;
   Instant now = sim_start;
+  bool list_bytes = true;  // whether timestamp and snapshot list lengths and hashes
   Targets target_fetcher{*this};
 
  private:
