@@ -56,7 +56,7 @@ class Device:
 
     def __init__(self, world, name):
         self.world, self.name, self.data = world, name, world.folder / name
-        self.program = None
+        self.program, self.config = None, None  # agent.toml, when there is one
 
     def enrol(self, token):
         run([self.world.bin / "ferry-agent", "enroll", "--data", self.data, "--token", token])
@@ -66,6 +66,8 @@ class Device:
         (self.data / "run" / "agent.json").unlink(missing_ok=True)
         argv = [self.world.bin / "ferry-agent", "run", "--data", self.data, "--worker", self.world.bin / "ferry-worker",
                 "--runtime-library", self.world.runtime_library, "--log-format", "text"]
+        if self.config:
+            argv += ["--config", self.config]
         self.program = Program(self.name, argv, self.world.folder / f"{self.name}.log").start()
         self.run = wait_until("the agent writes run/agent.json",
                               lambda: self.program.check_alive() and read_json(self.data / "run" / "agent.json"))
