@@ -265,5 +265,5 @@ export const answers: Record<string, unknown> = {
   [`/rollouts/${gatedRollout.id}`]: gatedRollout, [`/rollouts/${gatedRollout.id}/verdict`]: verdicts.hold, [`/rollouts/${gatedRollout.id}/devices`]: canariesOf(verdicts.hold, "committed", ""),
   [`/rollouts/${recalledRollout.id}`]: recalledRollout, [`/rollouts/${recalledRollout.id}/verdict`]: verdicts.fail, [`/rollouts/${recalledRollout.id}/devices`]: canariesOf(verdicts.fail, "rolled_back", "gate.latency"),
   "/models": models, "/telemetry": telemetry, "/drift": drift,
+  ...Object.fromEntries(Object.values(waiting).flatMap((one) => [[`/rollouts/${one.id}`, one], [`/rollouts/${one.id}/devices`, list([])]])),
 };
-export const waitingAnswers: Record<string, unknown> = Object.fromEntries(Object.values(waiting).flatMap((one) => [[`/rollouts/${one.id}`, one], [`/rollouts/${one.id}/devices`, list([])]]));

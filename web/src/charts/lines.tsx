@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { Table } from "../components/table";
 import { clock } from "../state/format";
+import { hasInQuery, toggleInQuery } from "../state/router";
 import { ticks, timeTicks, useWidth } from "./scale";
 
 export interface Point {
@@ -16,6 +17,7 @@ export interface Line {
 }
 
 interface Props {
+  name: string; // in the address, when it is shown as a table
   title: string;
   lines: Line[];
   unit: (value: number) => string;
@@ -88,8 +90,8 @@ function Drawing({ title, lines, unit, step_s, fromZero = false, at, setAt }: Pr
 }
 
 export function Lines(props: Props) {
-  const { title, unit } = props;
-  const [asTable, setAsTable] = useState(false);
+  const { name, title, unit } = props;
+  const asTable = hasInQuery("table", name);
   const [at, setAt] = useState<number>();
   const lines = props.lines.filter((line) => line.points.length > 0);
   if (lines.length === 0) return <p class="empty">No data yet.</p>;
@@ -97,7 +99,7 @@ export function Lines(props: Props) {
     <figure>
       <figcaption>
         <span>{title} <span class="dim">(UTC)</span></span>
-        <button type="button" class="quiet small" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>Show as table</button>
+        <button type="button" class="quiet small" aria-pressed={asTable} onClick={() => toggleInQuery("table", name)}>Show as table</button>
       </figcaption>
       {asTable ? (
         <Table

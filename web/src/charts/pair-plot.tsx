@@ -2,7 +2,7 @@
 // the line of no difference. The arrow keys go from pair to pair; the same is there as a table.
 import { useId, useState } from "preact/hooks";
 import { Table } from "../components/table";
-import { deviceHref } from "../state/router";
+import { deviceHref, hasInQuery, toggleInQuery } from "../state/router";
 import { percentagePoints, slower, summaryOf, type PairPoint, type PairSet } from "../state/gate";
 import { count } from "../state/format";
 import { ticks, useWidth } from "./scale";
@@ -108,14 +108,14 @@ function Plot({ set, title }: { set: PairSet; title: string }) {
 }
 
 export function PairPlot({ set }: { set: PairSet }) {
-  const [asTable, setAsTable] = useState(false);
+  const asTable = hasInQuery("table", "pairs");
   const title = set.unit === "uoct" ? "How much more each canary slowed down than its control" : "How much more each canary went wrong than its control";
   if (set.points.length === 0) return <p class="empty">{summaryOf(set)}</p>;
   return (
     <figure>
       <figcaption>
         <span>{title}</span>
-        <button type="button" class="quiet small" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>Show as table</button>
+        <button type="button" class="quiet small" aria-pressed={asTable} onClick={() => toggleInQuery("table", "pairs")}>Show as table</button>
       </figcaption>
       {asTable ? (
         <>

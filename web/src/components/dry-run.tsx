@@ -4,6 +4,7 @@ import type { DryRun, DryRunDevice, RolloutPlan } from "../api/types";
 import { count, plural } from "../state/format";
 import { wavesOf } from "../state/phases";
 import { unfit } from "../state/plan-words";
+import { isCode } from "../state/reasons";
 import { deviceHref } from "../state/router";
 import { Card } from "./card";
 import { Empty } from "./notes";
@@ -56,10 +57,11 @@ export function DryRunCard({ plan, result }: { plan: RolloutPlan; result: DryRun
           <Waves plan={plan} result={result} />
           {cannot.length > 0 && (
             <div class="note note-warn">
-              <ul class="plain-list">{cannot.map(([reason, n]) => <li key={reason}><strong>{plural(n, "device")} cannot run it:</strong> <Reason code={reason} /></li>)}</ul>
+              <ul class="plain-list">{cannot.map(([reason, n]) => <li key={reason}><strong>{plural(n, "device")} {isCode(reason) ? "cannot run it" : "may not be able to run it"}:</strong> <Reason code={reason} /></li>)}</ul>
             </div>
           )}
           <Devices items={result.items} />
+          <p class="dim">Which devices fall into a phase of percents, and which are canaries, is drawn anew when the rollout is made.</p>
           {result.truncated && <p class="dim">The first {count(result.items.length)} of {count(result.selected)} devices are listed.</p>}
         </>
       )}

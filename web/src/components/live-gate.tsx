@@ -1,14 +1,15 @@
 // The live gate of a rollout: what it says and why, in numbers: evidence, pairs, and the differences it was computed from.
-import { useId, useState } from "preact/hooks";
+import { useId } from "preact/hooks";
 import type { EvidenceGroup, EvidencePart, Rollout, Verdict, VerdictRecord } from "../api/types";
 import { EvidenceBar } from "../charts/evidence-bar";
 import { PairPlot } from "../charts/pair-plot";
 import { count, percent, plural, seconds } from "../state/format";
 import { decisionWords, evidence, mostTelling, pairSets, slower } from "../state/gate";
-import { deviceHref } from "../state/router";
+import { deviceHref, location, setQuery } from "../state/router";
 import type { Resource } from "../state/resource";
 import { Card, Facts } from "./card";
 import { Command } from "./copy";
+import { valueOf } from "./field";
 import { Empty, Loaded } from "./notes";
 import { Reason } from "./reason";
 import { Status } from "./status";
@@ -120,7 +121,7 @@ function OwnPast({ record }: { record: VerdictRecord }) {
 
 function Differences({ record }: { record: VerdictRecord }) {
   const id = useId();
-  const [chosen, choose] = useState("");
+  const chosen = location.value.query.get("compare") ?? "";
   const sets = pairSets(record);
   const set = sets.find((one) => one.key === chosen) ?? mostTelling(sets, record.verdict);
   if (!set) return <Empty>The policy compares nothing.</Empty>;
@@ -128,7 +129,7 @@ function Differences({ record }: { record: VerdictRecord }) {
     <div class="differences">
       <p class="inline-form">
         <label for={`${id}-set`}>Compare</label>
-        <select id={`${id}-set`} value={set.key} onChange={(event) => choose((event.target as HTMLSelectElement).value)}>
+        <select id={`${id}-set`} value={set.key} onChange={(event) => setQuery("compare", valueOf(event))}>
           {sets.map((one) => <option key={one.key} value={one.key}>{one.label} ({plural(one.points.length, "pair")})</option>)}
         </select>
       </p>

@@ -81,10 +81,10 @@ function Model({ model, window }: { model: string; window: string }) {
         <div class="columns">
           <Card title="By release" wide><ByRelease telemetry={t} /></Card>
           {drift}
-          <Card title="Latency"><Lines title="p99 of inferences" unit={microseconds} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => p.p99_us, (p) => p.count > 0)} /></Card>
-          <Card title="Accuracy"><Lines title="Right answers of labelled ones" unit={(v) => `${v.toFixed(1)} %`} step_s={t.step_s} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>
-          <Card title="Load"><Lines title="Inferences per minute" unit={(v) => count(Math.round(v))} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (p.count * 60) / t.step_s, () => true)} /></Card>
-          <Card title="Errors"><Lines title="Failed inferences" unit={(v) => `${v.toFixed(2)} %`} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (100 * p.errors) / (p.count + p.errors), (p) => p.count + p.errors > 0)} /></Card>
+          <Card title="Latency"><Lines name="latency" title="p99 of inferences" unit={microseconds} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => p.p99_us, (p) => p.count > 0)} /></Card>
+          <Card title="Accuracy"><Lines name="accuracy" title="Right answers of labelled ones" unit={(v) => `${v.toFixed(1)} %`} step_s={t.step_s} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>
+          <Card title="Load"><Lines name="load" title="Inferences per minute" unit={(v) => count(Math.round(v))} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (p.count * 60) / t.step_s, () => true)} /></Card>
+          <Card title="Errors"><Lines name="errors" title="Failed inferences" unit={(v) => `${v.toFixed(2)} %`} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => (100 * p.errors) / (p.count + p.errors), (p) => p.count + p.errors > 0)} /></Card>
           <Card title="Answers by class" wide><Classes telemetry={t} /></Card>
         </div>
       )}

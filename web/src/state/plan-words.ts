@@ -2,10 +2,11 @@
 import type { DryRun, RolloutPlan } from "../api/types";
 import { absolute, count, plural, seconds } from "./format";
 import { wavesOf } from "./phases";
+import { isCode } from "./reasons";
 
 export const pairsMin = 5; // docs/formats/verdict.md, pairs_min: below, no pair test can conclude
 
-// Devices that the release cannot run on, by the reason; of a list that was cut only those that it shows.
+// Devices for which no variant is known to fit, by the reason; of a list that was cut only those that it shows.
 export function unfit({ items }: DryRun): Map<string, number> {
   const found = new Map<string, number>();
   for (const { variant, reason } of items) if (variant === "" && reason !== "") found.set(reason, (found.get(reason) ?? 0) + 1);
@@ -52,7 +53,7 @@ export function planWords(plan: RolloutPlan, dryRun: DryRun, now: number): strin
     const who = i === waves.length - 1 && i > 0 ? `then everybody else, ${plural(devices, "device")}` : `${i === 0 ? "first" : "then"} ${plural(devices, "device")} (${size})`;
     return `${who}${soak_s > 0 ? `, watched for ${seconds(soak_s)}` : ""}`;
   });
-  const cannot = [...unfit(dryRun)].map(([reason, n]) => `${plural(n, "device")} cannot run it (${reason}) and ${n === 1 ? "keeps" : "keep"} what ${n === 1 ? "it has" : "they have"}.`);
+  const cannot = [...unfit(dryRun)].map(([reason, n]) => `${plural(n, "device")} ${isCode(reason) ? "cannot run it" : "may not be able to run it"} (${reason}) and ${isCode(reason) ? "" : "then "}${n === 1 ? "keeps" : "keep"} what ${n === 1 ? "it has" : "they have"}.`);
   return [
     `${plural(dryRun.selected, "device")} matching ${plan.selector} ${dryRun.selected === 1 ? "is" : "are"} to take ${plan.model} ${version}: ${told.join("; ")}. Devices that match later get it too.`,
     starts(policy, now), gated(dryRun, policy), failing(policy), limits(policy), ...cannot,

@@ -51,3 +51,6 @@ export const reasons = new Map<string, string>([
   ["operator.rollback", "taken back by a person"],
   ["operator.denied", "not approved by a person"],
 ]);
+
+// A code, known or not, and not a sentence.
+export const isCode = (reason: string) => /^[a-z]+\.[a-z_]+$/.test(reason);

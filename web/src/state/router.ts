@@ -35,6 +35,17 @@ export function setQuery(key: string, value: string, restarts: string[] = []): v
   replaceQuery(query);
 }
 
+// A value that may be there several times, as switches of a page are: ?table=latency&table=errors.
+export const hasInQuery = (key: string, value: string) => location.value.query.getAll(key).includes(value);
+export function toggleInQuery(key: string, value: string): void {
+  const query = new URLSearchParams(window.location.search);
+  const others = query.getAll(key).filter((one) => one !== value);
+  const added = others.length === query.getAll(key).length ? [value] : [];
+  query.delete(key);
+  for (const one of [...others, ...added]) query.append(key, one);
+  replaceQuery(query);
+}
+
 // Whether a link leads to a screen of this site: not to another origin ("//host"), not to the server's own answers.
 function isScreen(href: string): boolean {
   if (!href.startsWith("/")) return false;

@@ -53,7 +53,7 @@ describe("lines", () => {
   const minute = 60_000;
   const line = (name: string, color: number, ...points: [number, number][]): Line => ({ label: name, color, points: points.map(([at, value]) => ({ at_ms: fixtures.now + at * minute, value })) });
   const lines = [line("1.4.0", 0, [-3, 900], [-2, 950], [-1, 1_000]), line("1.3.0", 1), line("1.1.0", 2, [-10, 1_500], [-9, 1_400], [-3, 1_450])];
-  const chart = <Lines title="p99" unit={microseconds} step_s={60} fromZero lines={lines} />;
+  const chart = <Lines name="latency" title="p99" unit={microseconds} step_s={60} fromZero lines={lines} />;
   test("say what, when and the latest values in a sentence", async () => expect(label(await show(chart))).toBe("p99, 09:19 to 09:29 UTC; latest: 1.4.0 1.00 ms, 1.1.0 1.45 ms"));
   test("break where no report came, and keep a release's colour when another has no data", async () => {
     const page = await show(chart);
@@ -75,14 +75,16 @@ describe("lines", () => {
     expect(page.querySelector("svg")).toBeNull();
     expect(column(page, "p99", "Value")).toEqual(["900 µs", "950 µs", "1.00 ms", "1.50 ms", "1.40 ms", "1.45 ms"]);
     expect(button(page, "Show as table").getAttribute("aria-pressed")).toBe("true");
+    expect(window.location.search).toBe("?table=latency");
     await click(button(page, "Show as table"));
     expect(page.querySelector("svg")).not.toBeNull();
+    expect(window.location.search).toBe("");
   });
   test("of one point are drawn, of none say so", async () => {
-    const one = await show(<Lines title="x" unit={String} step_s={60} lines={[line("1", 0, [0, 5])]} />);
+    const one = await show(<Lines name="latency" title="x" unit={String} step_s={60} lines={[line("1", 0, [0, 5])]} />);
     expect(one.querySelectorAll("circle")).toHaveLength(1);
     expect([...one.querySelectorAll("circle")].every((c) => Number.isFinite(Number(c.getAttribute("cx"))) && Number.isFinite(Number(c.getAttribute("cy"))))).toBe(true);
-    expect(text(await show(<Lines title="x" unit={String} step_s={60} lines={[line("1", 0)]} />))).toBe("No data yet.");
+    expect(text(await show(<Lines name="latency" title="x" unit={String} step_s={60} lines={[line("1", 0)]} />))).toBe("No data yet.");
   });
 });
 

@@ -4,7 +4,7 @@ import type { VerdictRecord } from "../../src/api/types";
 import { RolloutScreen } from "../../src/screens/rollout";
 import { coalesceMs, heard } from "../../src/state/live";
 import * as fixtures from "../fixtures";
-import { button, click, column, inTheWorld, passes, server, show, text, type } from "../support";
+import { button, click, column, inTheWorld, passes, server, show, text, type, visit } from "../support";
 
 inTheWorld({ timers: true });
 
@@ -107,6 +107,13 @@ describe("the live gate", () => {
     heard({ topic: "rollout:ro-9a01", kind: "gate", id: "ro-9a01" });
     await passes(coalesceMs);
     expect(card(page)!.querySelector("select")!.value).toBe("errors@40");
+    expect(window.location.search).toBe("?compare=errors%4040");
+  });
+  test("opens at the metric that the address names, and at the most telling one when there is no such", async () => {
+    visit("/rollouts/ro-9a01?compare=errors%4080");
+    expect(card(await shows(fixtures.verdicts.fail))!.querySelector("select")!.value).toBe("errors@80");
+    visit("/rollouts/ro-9a01?compare=nonsense");
+    expect(card(await shows(fixtures.verdicts.fail))!.querySelector("select")!.value).toBe("latency.p50@50");
   });
   test("is not there without a gate, and nobody asks for a verdict", async () => {
     expect(card(await show(<RolloutScreen id="ro-7d1e" />))).toBeUndefined();

@@ -29,9 +29,13 @@ const screens: Record<string, { node: ComponentChildren; reads: string; empty?: 
   rollout: { node: <RolloutScreen id="ro-7d1e" />, reads: "/rollouts/ro-7d1e", empty: { ...fixtures.rollout, phases: [], failures: [], log: [], devices: {}, from_version: "" } },
   "gated rollout": { node: <RolloutScreen id="ro-9a01" />, reads: "/rollouts/ro-9a01/verdict",
     empty: { ...fixtures.verdicts.early, pairs: [], verdict: { ...fixtures.verdicts.early.verdict, reasons: [], groups: [], certificates: [] } } },
+  "rollout that awaits approval": { node: <RolloutScreen id="ro-a001" />, reads: "/rollouts/ro-a001", empty: { ...fixtures.waiting.awaiting, approvals: [], phases: [], devices: {}, policy: {}, from_version: "" } },
+  "paused rollout": { node: <RolloutScreen id="ro-a004" />, reads: "/rollouts/ro-a004", empty: { ...fixtures.waiting.changed, log: [], phases: [], failures: [], devices: {}, reason: "" } },
+  "denied rollout": { node: <RolloutScreen id="ro-a003" />, reads: "/rollouts/ro-a003/devices", empty: fixtures.list([]) },
   "recalled rollout": { node: <RolloutScreen id="ro-9b02" />, reads: "/rollouts/ro-9b02", empty: { ...fixtures.recalledRollout, phases: [], failures: [], log: [], devices: {}, from_version: "", reason: "" } },
   "new rollout": { node: <NewRolloutScreen />, reads: "/models", empty: fixtures.list([]) },
   telemetry: { node: <TelemetryScreen />, reads: "/telemetry", empty: { ...fixtures.telemetry, releases: [] } },
+  drift: { node: <TelemetryScreen />, reads: "/drift", empty: { ...fixtures.drift, cohorts: [], rollouts: [] } },
 };
 
 const headings = (page: Element) => [...page.querySelectorAll("h1")].map(text);
@@ -72,7 +76,7 @@ describe.each(Object.entries(screens))("the %s screen", (name, { node, reads, em
   });
   test("full shows no leftovers of the program", async () => expect(text(await show(node))).not.toMatch(/undefined|NaN|null|\[object|Infinity/));
   test("shows what an attacker wrote as text, and links nowhere else", async () => {
-    const evil = `"><img src=x onerror="throw 1"><script>alert(1)</script>`;
+    const evil = `=cmd|'/C calc'!A1 \u202Egnp.exe"><img src=x onerror="throw 1"><script>alert(1)</script>`;
     const poisoned = (value: unknown): unknown =>
       Array.isArray(value) ? value.map(poisoned)
       : typeof value === "object" && value !== null ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, poisoned(inner)]))
@@ -80,7 +84,7 @@ describe.each(Object.entries(screens))("the %s screen", (name, { node, reads, em
     for (const path of Object.keys(server.answers)) server.answers[path] = poisoned(server.answers[path]);
     const page = await show(node);
     expect(page.querySelector("script, img")).toBeNull();
-    expect(text(page)).toContain(`<script>alert(1)</script>`);
+    expect(text(page)).toContain(`\u202Egnp.exe"><img src=x onerror="throw 1"><script>alert(1)</script>`);
     for (const href of hrefs(page)) expect(href).toMatch(/^\/(?!\/)[^<>"]*$/);
   });
 });

@@ -1,12 +1,11 @@
 // A rollout that does not simply run says why and who must act; every action says first what it will do; two people at once.
-import { beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { RolloutScreen } from "../../src/screens/rollout";
 import { session } from "../../src/state/session";
 import * as fixtures from "../fixtures";
 import { button, click, hrefs, inTheWorld, server, show, text, type } from "../support";
 
 inTheWorld();
-beforeEach(() => void Object.assign(server.answers, fixtures.waitingAnswers));
 
 const page = (id: string) => show(<RolloutScreen id={id} />);
 const standing = async (id: string) => text((await page(id)).querySelector(".standing"));

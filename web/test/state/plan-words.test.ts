@@ -13,6 +13,10 @@ describe("what creating a rollout will do", () => {
   test("begins with who takes what, phase by phase", () =>
     expect(words({})[0]).toBe("4 devices matching * are to take fashion-mnist 1.4.0: first 1 device (10 %), watched for 10 min; then 1 device (50 %); then everybody else, 2 devices. Devices that match later get it too."));
   test("says who cannot take it", () => expect(words({}).at(-1)).toBe("1 device cannot run it (variant.none) and keeps what it has."));
+  test("does not claim what it does not know", () => {
+    const unknown = { ...fixtures.dryRun, items: [{ ...fixtures.dryRun.items[3]!, reason: "the device has not told its hardware profile" }] };
+    expect(words({}, {}, unknown).at(-1)).toBe("1 device may not be able to run it (the device has not told its hardware profile) and then keeps what it has.");
+  });
   test("says what stops it", () => {
     expect(words({}).join(" ")).toContain("When one device fails, nobody else is offered it; a device that failed goes on with what it had. Without a live gate nothing else stops it.");
     expect(words({ failures_max: 2, failures_percent_max: 20, executed_min: 5 }).join(" ")).toContain("When more than 2 devices failed or more than 20 % of at least 5 devices with an outcome failed, nobody else");

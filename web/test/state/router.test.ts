@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { deviceHref, go, location, match, releaseHref, setQuery, startRouter } from "../../src/state/router";
+import { deviceHref, go, hasInQuery, location, match, releaseHref, newRolloutHref, setQuery, startRouter, toggleInQuery, withQuery } from "../../src/state/router";
 import { visit } from "../support";
 
 describe("match", () => {
@@ -75,3 +75,22 @@ describe("the address", () => {
     expect(location.value.path).toBe("/rollouts");
   });
 });
+
+test("a switch is in the address as long as it is on, beside others", () => {
+  window.history.replaceState(null, "", "/telemetry?window=86400");
+  for (const name of ["latency", "errors"]) toggleInQuery("table", name);
+  expect(window.location.search).toBe("?window=86400&table=latency&table=errors");
+  expect([hasInQuery("table", "errors"), hasInQuery("table", "load")]).toEqual([true, false]);
+  toggleInQuery("table", "latency");
+  expect(window.location.search).toBe("?window=86400&table=errors");
+});
+
+test("a filter forgets the page, a link changes only what it names", () => {
+  window.history.replaceState(null, "", "/devices?q=a&cursor=c&before=b");
+  setQuery("q", "b", ["cursor", "before"]);
+  expect(window.location.search).toBe("?q=b");
+  expect(withQuery({ cursor: "x", before: ["1", "2"] })).toBe("/devices?q=b&cursor=x&before=1&before=2");
+  expect(withQuery({ q: "" })).toBe("/devices");
+});
+
+test("a new rollout is begun with a release, or with none", () => expect([newRolloutHref("a b", "1.0.0+x"), newRolloutHref()]).toEqual(["/rollouts/new?model=a+b&version=1.0.0%2Bx", "/rollouts/new"]));
