@@ -12,7 +12,7 @@ import { Reason } from "./reason";
 import { Status } from "./status";
 import { Table } from "./table";
 
-const windowsShown = 20;
+const windowsShown = 10;
 
 // What drift says about a rollout: the inputs of everybody, or the release.
 function Cause({ cause: c }: { cause: DriftCause }) {

@@ -31,14 +31,14 @@ function Paused({ rollout }: { rollout: Rollout }) {
   if (rollout.reason === "drift.world_changed") {
     return (
       <Note tone="warn" title="Paused: the world changed.">
-        The inputs moved on canaries and controls alike, so this says nothing against {rollout.version}, and nothing for it: what CI measured may no longer hold for either release. <a href={`/telemetry?model=${encodeURIComponent(rollout.model)}#drift`}>Look at the drift</a>, then resume or roll back. {next} <Reason code={rollout.reason} />
+        The inputs moved on canaries and controls alike, so this says nothing against {rollout.version}, and nothing for it: what CI measured may no longer hold for either release. <a href={`/telemetry?model=${encodeURIComponent(rollout.model)}#drift`}>Look at the drift</a>, then resume or roll back. {next}
       </Note>
     );
   }
   if (rollout.reason === "rollout.success") {
-    return <Note tone="warn" title="Paused: too few devices of this phase run the release.">{entry?.detail && <>{entry.detail}. </>}{next} <Reason code={rollout.reason} /></Note>;
+    return <Note tone="warn" title="Paused: too few devices of this phase run the release.">{entry?.detail && <>{entry.detail}. </>}{next}</Note>;
   }
-  return <Note tone="warn" title={`Paused ${who}.`}>{entry?.detail && <>“{entry.detail}”. </>}{next} {rollout.reason && <Reason code={rollout.reason} />}</Note>;
+  return <Note tone="warn" title={`Paused ${who}.`}>{entry?.detail && <>“{entry.detail}”. </>}{next}</Note>;
 }
 
 // A device that took the release counts as committed until it says that it is back.
