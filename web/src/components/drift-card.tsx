@@ -2,7 +2,7 @@
 import { useMemo } from "preact/hooks";
 import type { Drift, DriftCause, DriftCohort, DriftWindow } from "../api/types";
 import { Heatmap } from "../charts/heatmap";
-import { cohortName, factor, moment } from "../state/drift";
+import { cohortName, factor, guessOf, moment } from "../state/drift";
 import { absolute, count, percent, plural } from "../state/format";
 import { useResource } from "../state/resource";
 import { location, rolloutHref, setQuery } from "../state/router";
@@ -29,7 +29,7 @@ function Cause({ cause: c }: { cause: DriftCause }) {
   );
 }
 
-const accuracy = ({ estimated_accuracy: guess }: DriftWindow) => (guess ? `${percent(guess.now * 1e6)} of ${percent(guess.reference * 1e6)}` : "–");
+const accuracy = (window: DriftWindow, guess = guessOf(window)) => (guess ? `${percent(guess.now * 1e6)} of ${percent(guess.reference * 1e6)}` : "–");
 const effects = ({ shift }: DriftWindow) => Object.entries(shift).map(([name, { tv }]) => `${name} ${tv.toFixed(2)}`).join(", ") || "–";
 
 function Windows({ cohort, alarm_at, whole_ms }: { cohort: DriftCohort; alarm_at: number; whole_ms: number }) {
@@ -44,7 +44,7 @@ function Windows({ cohort, alarm_at, whole_ms }: { cohort: DriftCohort; alarm_at
         { title: "Devices", cell: (w) => count(w.devices), numeric: true },
         { title: `Evidence, alarm at ${factor(alarm_at)}`, cell: (w) => <>{factor(w.sr)}{w.alarm && <strong> alarm</strong>}</>, numeric: true },
         { title: "Total variation", cell: (w) => effects(w) },
-        { title: "Estimated accuracy", cell: accuracy, numeric: true },
+        { title: "Estimated accuracy", cell: (w) => accuracy(w), numeric: true },
         { title: "Labels right / wrong", cell: (w) => (w.labels.right + w.labels.wrong > 0 ? `${count(w.labels.right)} / ${count(w.labels.wrong)}` : "–"), numeric: true },
         { title: "Also failing", cell: (w) => w.witness.join(", ") || <span class="dim">–</span> },
       ]} />

@@ -12,6 +12,7 @@ import { Command } from "./copy";
 import { valueOf } from "./field";
 import { Empty, Loaded } from "./notes";
 import { Reason } from "./reason";
+import { EarlyGate } from "./rollout-cards";
 import { Status } from "./status";
 import { Table } from "./table";
 
@@ -139,28 +140,26 @@ function Differences({ record }: { record: VerdictRecord }) {
 }
 
 export function LiveGate({ rollout, verdict }: { rollout: Rollout; verdict: Resource<VerdictRecord> }) {
-  // Before its first look there is no verdict, which is no failure.
-  const early = verdict.value === undefined && verdict.problem?.status === 404;
+  // The rollout may have heard of the first look before its verdict can be read, which is no failure.
+  if (verdict.value === undefined && verdict.problem?.status === 404) return <EarlyGate rollout={rollout} />;
   return (
     <Card title="Live gate" wide actions={<span class="dim">{plural(rollout.gate?.pairs ?? 0, "pair")} of a canary with {rollout.version} and a control with {rollout.from_version || "the old release"}</span>}>
-      {early ? <Empty>The gate has not looked yet: no canary has committed.</Empty> : (
-        <Loaded resource={verdict}>
-          {(record) => (
-            <>
-              <div class="gate-top"><Decision verdict={record.verdict} /><Evidence record={record} /></div>
-              <Pairs record={record} />
-              <h3>Where the evidence comes from</h3>
-              <Groups verdict={record.verdict} />
-              <h3>Differences</h3>
-              <Differences record={record} />
-              <OwnPast record={record} />
-              <AllTests record={record} />
-              <p class="dim recompute">This page shows what the server has on record. Recompute it yourself, from the same evidence:</p>
-              <Command line={`ferry rollout explain ${rollout.id}`} />
-            </>
-          )}
-        </Loaded>
-      )}
+      <Loaded resource={verdict}>
+        {(record) => (
+          <>
+            <div class="gate-top"><Decision verdict={record.verdict} /><Evidence record={record} /></div>
+            <Pairs record={record} />
+            <h3>Where the evidence comes from</h3>
+            <Groups verdict={record.verdict} />
+            <h3>Differences</h3>
+            <Differences record={record} />
+            <OwnPast record={record} />
+            <AllTests record={record} />
+            <p class="dim recompute">This page shows what the server has on record. Recompute it yourself, from the same evidence:</p>
+            <Command line={`ferry rollout explain ${rollout.id}`} />
+          </>
+        )}
+      </Loaded>
     </Card>
   );
 }

@@ -1,7 +1,7 @@
 // The devices of a rollout, page by page, all or those in one state. The address says which.
 import type { List, RolloutDevice } from "../api/types";
 import type { Arm } from "../state/gate";
-import { pageItems, pageKeys, pagesOf } from "../state/pages";
+import { pageKeys, pagesOf } from "../state/pages";
 import { useResource } from "../state/resource";
 import { deviceHref, location, rolloutHref, setQuery } from "../state/router";
 import { wordOf } from "../state/words";
@@ -15,12 +15,13 @@ import { Table } from "./table";
 import { When } from "./when";
 
 const name = "device_";
+const items = 25; // below much else
 
 export function RolloutDevices({ id, arms }: { id: string; arms: Map<string, Arm> }) {
   const query = location.value.query;
   const state = query.get("state") ?? "";
   const pages = pagesOf(query, name, "devices");
-  const devices = useResource<List<RolloutDevice>>(`${rolloutHref(id)}/devices?limit=${pageItems}${pages.query}${state ? `&state=${encodeURIComponent(state)}` : ""}`, [`rollout:${id}`]);
+  const devices = useResource<List<RolloutDevice>>(`${rolloutHref(id)}/devices?limit=${items}${pages.query}${state ? `&state=${encodeURIComponent(state)}` : ""}`, [`rollout:${id}`]);
   const offered = state === "" || deviceStates.includes(state) ? deviceStates : [...deviceStates, state];
   return (
     <>

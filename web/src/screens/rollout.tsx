@@ -3,7 +3,7 @@ import type { Rollout } from "../api/types";
 import { Loaded } from "../components/notes";
 import { Reason } from "../components/reason";
 import { RolloutActions } from "../components/rollout-actions";
-import { RolloutCards } from "../components/rollout-cards";
+import { EarlyGate, RolloutCards } from "../components/rollout-cards";
 import { rolloutName } from "../components/rollout-line";
 import { RolloutStanding } from "../components/rollout-standing";
 import { Status } from "../components/status";
@@ -14,6 +14,9 @@ import { rolloutHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 
 const GatedRollout = lazy(() => import("../components/gated-rollout").then((all) => all.GatedRollout), { part: true });
+
+// Before its first look a gate has no verdict to ask for.
+const looked = ({ gate }: Rollout) => Boolean(gate?.reason);
 
 const noArms = new Map<string, Arm>();
 
@@ -38,7 +41,7 @@ export function RolloutScreen({ id }: { id: string }) {
           <>
             <RolloutActions rollout={r} reload={rollout.reload} />
             <RolloutStanding rollout={r} />
-            {r.gate ? <GatedRollout rollout={r} /> : <RolloutCards rollout={r} arms={noArms} />}
+            {looked(r) ? <GatedRollout rollout={r} /> : <RolloutCards rollout={r} arms={noArms} {...(r.gate && { gate: <EarlyGate rollout={r} /> })} />}
           </>
         )}
       </Loaded>

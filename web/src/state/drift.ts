@@ -54,9 +54,13 @@ const share = (value: number) => percent(value * 1e6);
 // An e-value can be anything from nothing to more than anybody needs to read.
 export const factor = (value: number) => (value >= 1e6 ? "over 1,000,000" : value >= 100 ? count(Math.round(value)) : String(Number(value.toPrecision(3))));
 
+// A reference without measured accuracy guesses nothing.
+export const guessOf = ({ estimated_accuracy: guess }: DriftWindow) => (guess && guess.reference > 0 ? guess : undefined);
+
 // The numbers of one window, shortest first.
 export function numbersOf(window: DriftWindow, alarm_at: number): string[] {
-  const { samples, devices, limited, tv, sr, alarm, estimated_accuracy: guess, labels, witness } = window;
+  const { samples, devices, limited, tv, sr, alarm, labels, witness } = window;
+  const guess = guessOf(window);
   return [
     `${plural(samples, "prediction")} of ${plural(devices, "device")}${limited > 0 ? ` (of ${count(limited)} only a part counted)` : ""}`,
     `total variation ${tv.toFixed(2)}`,

@@ -78,7 +78,17 @@ describe("the live gate", () => {
     expect(text(card(page))).toContain("certified from 20 on");
   });
   test("gives the line that computes it again", async () => expect(text(card(await shows(fixtures.verdicts.pass))!.querySelector(".command code"))).toBe("ferry rollout explain ro-9a01"));
-  test("that has not looked yet says so, which is no failure, and shows its verdict once it has", async () => {
+  test("that has not looked yet says so, asks for no verdict, and shows it once there is one", async () => {
+    server.answers["/rollouts/ro-9a01"] = { ...fixtures.gatedRollout, gate: { pairs: 10, passed: false, reason: "" } };
+    const page = await shows(fixtures.verdicts.pass);
+    expect(text(card(page))).toContain("The gate has not looked yet");
+    expect(server.asked("GET", path)).toEqual([]);
+    server.answers["/rollouts/ro-9a01"] = fixtures.gatedRollout;
+    heard({ topic: "rollouts", kind: "changed", id: "ro-9a01" });
+    await passes(coalesceMs);
+    expect(text(card(page)!.querySelector(".status"))).toBe("pass");
+  });
+  test("whose verdict cannot be read yet says that it has not looked, which is no failure", async () => {
     server.on(`GET ${path}`, { status: 404, body: { title: "Not found", status: 404, code: "not_found", detail: "the live gate has not looked at anything yet" } });
     const page = await show(<RolloutScreen id="ro-9a01" />);
     expect(text(card(page))).toContain("The gate has not looked yet");

@@ -88,5 +88,5 @@ test("the devices of a rollout have their own pages and their own filter", async
   expect(link(page, "Next page")!.getAttribute("href")).toBe("/rollouts/ro-7d1e?device_before=p1&device_cursor=p2#devices");
   await type(page.querySelector<HTMLSelectElement>("#device-state")!, "rolled_back");
   expect(window.location.search).toBe("?state=rolled_back");
-  expect(server.asked("GET", "/rollouts/ro-7d1e/devices").at(-1)!.path).toBe("/rollouts/ro-7d1e/devices?limit=100&state=rolled_back");
+  expect(server.asked("GET", "/rollouts/ro-7d1e/devices").at(-1)!.path).toBe("/rollouts/ro-7d1e/devices?limit=25&state=rolled_back");
 });

@@ -57,6 +57,12 @@ describe("a rollout that awaits approval", () => {
   });
 });
 
+test("a gated rollout that has not begun is not asked for a verdict", async () => {
+  server.answers["/rollouts/ro-a001"] = { ...fixtures.waiting.awaiting, gate: { pairs: 10, passed: false, reason: "" } };
+  expect(text((await page("ro-a001")).querySelector(".phase p"))).toContain("10 canaries");
+  expect(server.calls.some((call) => call.path.endsWith("/verdict"))).toBe(false);
+});
+
 test("a scheduled rollout says when, and that nobody has to do anything", async () => expect(await standing("ro-a002")).toBe("Scheduled: it starts 2026-11-26 01:30:00 UTC. Until then nothing is offered. Nobody has to do anything."));
 
 test("a denied rollout says by whom and why, and offers nothing", async () => {

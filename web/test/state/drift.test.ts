@@ -43,7 +43,8 @@ describe("the numbers of a window", () => {
       "estimated accuracy 79.3 % (reference 87.1 %, ± 1.0 %; a guess without labels)", "12 right and 20 wrong of audited labels", "also failing: accuracy",
     ]);
   });
-  test("leave out what was not measured", () => expect(numbersOf(driftWindow(now, { estimated_accuracy: null }), 1_000)).toEqual(["240 predictions of 10 devices", "total variation 0.02", "evidence 1.9 of 1,000 needed for an alarm"]));
+  test.each([null, undefined, { reference: 0, now: 0, standard_error: 0 }])("leave out what was not measured (%o)", (guess) =>
+    expect(numbersOf(driftWindow(now, { estimated_accuracy: guess! }), 1_000)).toEqual(["240 predictions of 10 devices", "total variation 0.02", "evidence 1.9 of 1,000 needed for an alarm"]));
   test.each([[0, "0"], [0.001234, "0.00123"], [12.345, "12.3"], [5_238.9, "5,239"], [1e9, "over 1,000,000"], [Infinity, "over 1,000,000"]])("evidence of %d is written as %s", (value, text) => expect(factor(value)).toBe(text));
 });
 
