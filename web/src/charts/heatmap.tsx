@@ -65,7 +65,7 @@ export function Heatmap({ model, cohorts, to_ms, window_s, alarm_at, chosen, cho
   };
   const here = shown && rows[shown.row]?.[shown.column];
   return (
-    <figure class="heatmap">
+    <div class="heatmap">
       <div role="grid" tabIndex={0} aria-label={`Drift of ${model}, ${plural(cohorts.length, "cohort")} by time`} aria-describedby={`${id}-help`} aria-rowcount={rows.length} aria-colcount={spans.length + 1}
         aria-activedescendant={shown && `${id}-${shown.row}-${shown.column}`} onKeyDown={key} onFocus={() => setAt((before) => before ?? { row: 0, column: spans.length - 1 })}>
         {cohorts.map((cohort, row) => (
@@ -90,6 +90,6 @@ export function Heatmap({ model, cohorts, to_ms, window_s, alarm_at, chosen, cho
       </ul>
       <p class="heat-here">{shown && here ? <Here cohort={cohorts[shown.row]!} cell={here} alarm_at={alarm_at} whole_ms={whole_ms} /> : <span id={`${id}-help`} class="dim">Point at a cell, or go through them with the arrow keys; Enter lists the cohort's windows.</span>}</p>
       {shown && <span id={`${id}-help`} class="hidden">Arrow keys go from cell to cell, Enter lists the cohort's windows.</span>}
-    </figure>
+    </div>
   );
 }

@@ -48,9 +48,10 @@ function limits({ in_flight_max = 0, site_budget, window }: RolloutPlan["policy"
 
 export function planWords(plan: RolloutPlan, dryRun: DryRun, now: number): string[] {
   const { policy, version } = plan;
-  const waves = wavesOf(dryRun, policy.phases ?? []);
+  const phases = policy.phases ?? [];
+  const waves = wavesOf(dryRun, phases);
   const told = waves.map(({ size, devices, soak_s }, i) => {
-    const who = i === waves.length - 1 && i > 0 ? `then everybody else, ${plural(devices, "device")}` : `${i === 0 ? "first" : "then"} ${plural(devices, "device")} (${size})`;
+    const who = i === waves.length - 1 && i > 0 ? `then everybody else, ${plural(devices, "device")}` : `${i === 0 ? "first" : "then"} ${plural(devices, "device")}${phases[i]?.devices === undefined ? ` (${size})` : ""}`;
     return `${who}${soak_s > 0 ? `, watched for ${seconds(soak_s)}` : ""}`;
   });
   const cannot = [...unfit(dryRun)].map(([reason, n]) => `${plural(n, "device")} ${isCode(reason) ? "cannot run it" : "may not be able to run it"} (${reason}) and ${isCode(reason) ? "" : "then "}${n === 1 ? "keeps" : "keep"} what ${n === 1 ? "it has" : "they have"}.`);

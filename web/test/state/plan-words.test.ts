@@ -12,6 +12,7 @@ const words = (policy: RolloutPlan["policy"], rest: Partial<RolloutPlan> = {}, d
 describe("what creating a rollout will do", () => {
   test("begins with who takes what, phase by phase", () =>
     expect(words({})[0]).toBe("4 devices matching * are to take fashion-mnist 1.4.0: first 1 device (10 %), watched for 10 min; then 1 device (50 %); then everybody else, 2 devices. Devices that match later get it too."));
+  test("does not say a number twice", () => expect(words({ phases: [{ devices: 1, soak_s: 0 }, { selector: "label.ring=early", soak_s: 0 }, { percent: 100, soak_s: 0 }] })[0]).toContain("first 1 device; then 1 device (label.ring=early); then"));
   test("says who cannot take it", () => expect(words({}).at(-1)).toBe("1 device cannot run it (variant.none) and keeps what it has."));
   test("does not claim what it does not know", () => {
     const unknown = { ...fixtures.dryRun, items: [{ ...fixtures.dryRun.items[3]!, reason: "the device has not told its hardware profile" }] };
