@@ -73,3 +73,10 @@ export interface VerdictRecord {
   pairs: VerdictPair[];
   verdict: Verdict;
 }
+
+// An item of GET /rollouts/{id}/verdicts.
+export interface RecordedVerdict {
+  at_ms: number;
+  decision: string;
+  record: VerdictRecord;
+}

@@ -15,6 +15,7 @@ import { Reason } from "./reason";
 import { EarlyGate } from "./rollout-cards";
 import { Status } from "./status";
 import { Table } from "./table";
+import { VerdictRecords } from "./verdict-records";
 
 function Decision({ verdict }: { verdict: Verdict }) {
   const words = decisionWords(verdict);
@@ -155,6 +156,7 @@ export function LiveGate({ rollout, verdict }: { rollout: Rollout; verdict: Reso
             <Differences record={record} />
             <OwnPast record={record} />
             <AllTests record={record} />
+            <VerdictRecords id={rollout.id} />
             <p class="dim recompute">This page shows what the server has on record. Recompute it yourself, from the same evidence:</p>
             <Command line={`ferry rollout explain ${rollout.id}`} />
           </>

@@ -1,10 +1,12 @@
 // The card of the live gate, with verdicts that a real fleet's gate gave.
+import { act } from "preact/test-utils";
 import { describe, expect, test } from "vitest";
 import type { VerdictRecord } from "../../src/api/types";
+import { recordsShown } from "../../src/components/verdict-records";
 import { RolloutScreen } from "../../src/screens/rollout";
 import { coalesceMs, heard } from "../../src/state/live";
 import * as fixtures from "../fixtures";
-import { button, click, column, inTheWorld, passes, server, show, text, type, visit } from "../support";
+import { button, click, column, inTheWorld, passes, server, settle, show, text, type, visit } from "../support";
 
 inTheWorld({ timers: true });
 
@@ -78,6 +80,23 @@ describe("the live gate", () => {
     expect(text(card(page))).toContain("certified from 20 on");
   });
   test("gives the line that computes it again", async () => expect(text(card(await shows(fixtures.verdicts.pass))!.querySelector(".command code"))).toBe("ferry rollout explain ro-9a01"));
+  test("lists its verdicts on record when asked to, with the numbers of each, and gives the present one as a file", async () => {
+    server.answers[`${path}s`] = fixtures.list([{ at_ms: fixtures.now, decision: "fail", record: fixtures.verdicts.fail }, { at_ms: fixtures.now - 60_000, decision: "hold", record: fixtures.verdicts.hold }], "2");
+    const page = await shows(fixtures.verdicts.fail);
+    expect(server.asked("GET", `${path}s`)).toEqual([]);
+    const details = [...card(page)!.querySelectorAll("details")].find((one) => text(one.querySelector("summary")) === "Verdicts on record")!;
+    await act(async () => {
+      details.open = true;
+      details.dispatchEvent(new Event("toggle"));
+    });
+    await settle();
+    expect(column(page, "Verdicts on record", "Decision")).toEqual(["fail", "hold"]);
+    expect(column(page, "Verdicts on record", "Evidence of harm")).toEqual(["23.6 of 20", "0.535 of 20"]);
+    expect(column(page, "Verdicts on record", "Pairs complete")).toEqual(["0 of 8", "0 of 8"]);
+    expect(column(page, "Verdicts on record", "Reasons")[1]).toBe("gate.few_pairs not enough complete pairs yetgate.too_young not watched for long enough yet");
+    expect(text(details)).toContain(`The newest ${recordsShown}.`);
+    expect([details.querySelector("a[download]")!.getAttribute("href"), details.querySelector("a[download]")!.getAttribute("download")]).toEqual([`/api/v1${path}`, "ro-9a01.verdict.json"]);
+  });
   test("that has not looked yet says so, asks for no verdict, and shows it once there is one", async () => {
     server.answers["/rollouts/ro-9a01"] = { ...fixtures.gatedRollout, gate: { pairs: 10, passed: false, reason: "" } };
     const page = await shows(fixtures.verdicts.pass);
