@@ -48,6 +48,20 @@ double poll_after_s(const std::string& device, std::int64_t interval_s) {
   return std::max(0.1, static_cast<double>(static_cast<std::int64_t>(seconds * 1000)) / 1000);
 }
 
+// Inside read(). A rollout that makes the device wait is passed over: what came before it still holds.
+std::optional<Choice> Assignments::choose(const Device& device, const Labels& labels, const ModelRollouts& rollouts,
+                                          Reserve reserve, bool& held_back) const {
+  if (rollouts.empty()) return std::nullopt;
+  const Digest running = device.running(rollouts.front()->plan.model);
+  ModelRollouts without;
+  while (true) {
+    auto choice = assignment_for(device.id, labels, running, rollouts, without);
+    if (!choice || controller_.holds_back(*choice, device, rollouts, reserve) == HoldBack::none) return choice;
+    held_back = true;
+    without.push_back(choice->rollout);
+  }
+}
+
 CachedAssignment Assignments::compose(const Device& device) const {
   CachedAssignment answer;
   Json models = Json::array();
@@ -58,11 +72,7 @@ CachedAssignment Assignments::compose(const Device& device) const {
       const Digest running = device.running(model);
       if (const auto recalled = recalls_for(device.id, running, rollouts); !recalled.empty())
         recalls.push_back(recall_of(*recalled.front()));
-      auto choice = assignment_for(device.id, facts->labels, running, rollouts);
-      if (choice && controller_.holds_back(*choice, device, rollouts, Reserve::yes) != HoldBack::none) {
-        answer.held_back = true;
-        choice = assignment_for(device.id, facts->labels, running, rollouts, choice->rollout);
-      }
+      const auto choice = choose(device, facts->labels, rollouts, Reserve::yes, answer.held_back);
       if (!choice) continue;
       models.push_back(entry_of(*choice->rollout, device.id, choice->by_rollout));
       if (choice->to_be_noted) answer.offers.push_back(choice->rollout->plan.id);
@@ -101,9 +111,8 @@ std::vector<AssignedModel> Assignments::assigned(const Device& device) const {
   const auto facts = device.facts();
   controller_.read([&](const std::map<std::string, ModelRollouts>& by_model) {
     for (const auto& [model, rollouts] : by_model) {
-      auto choice = assignment_for(device.id, facts->labels, device.running(model), rollouts);
-      if (choice && controller_.holds_back(*choice, device, rollouts, Reserve::no) != HoldBack::none)
-        choice = assignment_for(device.id, facts->labels, device.running(model), rollouts, choice->rollout);
+      bool held_back = false;
+      const auto choice = choose(device, facts->labels, rollouts, Reserve::no, held_back);
       if (!choice) continue;
       AssignedModel assigned{model, choice->rollout->plan.version, "", std::string(to_string(Arm::none))};
       const Rollout* rollout = choice->by_rollout ? choice->rollout : control_in(device.id, rollouts);

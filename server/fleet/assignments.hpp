@@ -24,6 +24,8 @@ class Assignments {
 
  private:
   CachedAssignment compose(const Device& device) const;
+  std::optional<Choice> choose(const Device& device, const Labels& labels, const ModelRollouts& rollouts,
+                               Reserve reserve, bool& held_back) const;
 
   RolloutController& controller_;
   std::int64_t telemetry_interval_s_;

@@ -146,10 +146,11 @@ std::vector<const Rollout*> recalls_for(std::string_view device, const Digest& r
 }
 
 std::optional<Choice> assignment_for(std::string_view device, const Labels& labels, const Digest& running_manifest,
-                                     const std::vector<const Rollout*>& rollouts, const Rollout* without) {
+                                     const std::vector<const Rollout*>& rollouts,
+                                     const std::vector<const Rollout*>& without) {
   std::vector<Digest> refused;  // by this device, in newer rollouts: an older one must not bring it back
   for (const Rollout* rollout : rollouts) {
-    if (rollout == without) continue;
+    if (std::find(without.begin(), without.end(), rollout) != without.end()) continue;
     const Digest& manifest = rollout->plan.manifest_sha256;
     if (std::find(refused.begin(), refused.end(), manifest) != refused.end()) continue;
     const Progress progress = rollout->progress_of(device);

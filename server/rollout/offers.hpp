@@ -32,14 +32,15 @@ bool takes_part(const Rollout& rollout, const RolloutHead& head, std::string_vie
 bool in_phase(const Rollout& rollout, std::string_view device, const Labels& labels = {});
 
 // What `model` a device gets. `rollouts`: those of the model, newest first. `running_manifest`: what the device says
-// is active, the default digest when unknown. `without`: as if this one were not there (it holds the device back).
+// is active, the default digest when unknown. `without`: as if these were not there (they hold the device back).
 struct Choice {
   const Rollout* rollout = nullptr;  // whose release it is
   bool by_rollout = false;           // arm canary of a rollout under way; else simply current
   bool to_be_noted = false;          // the offer is news to the rollout
 };
 std::optional<Choice> assignment_for(std::string_view device, const Labels& labels, const Digest& running_manifest,
-                                     const std::vector<const Rollout*>& rollouts, const Rollout* without = nullptr);
+                                     const std::vector<const Rollout*>& rollouts,
+                                     const std::vector<const Rollout*>& without = {});
 
 // Why a device whose turn it is has to wait.
 enum class HoldBack { none, window, in_flight, site_budget, penalty };

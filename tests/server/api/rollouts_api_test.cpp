@@ -243,3 +243,72 @@ TEST_CASE("a server that is killed in a rollout goes on with it") {
   world.tell(canaries[0], {Server::update(1, id, "1.0.0", "downloading"), Server::update(2, id, "1.0.0", "committed")});
   CHECK(world.show(id)["phases"][0]["state"] == "soaking");
 }
+
+TEST_CASE("a dry run says which device would take the release when and in which variant, and makes nothing") {
+  World world;
+  world.enrol_fleet(3);
+  const Json profile{{"format", "ferry.profile/1"},
+                     {"architecture", "x86_64"},
+                     {"hardware_class", "x86_64-avx2-2c-16g-cpu"},
+                     {"memory_bytes", 16'000'000'000}};
+  REQUIRE(world.device_ask("PUT", "/device/v1/profile", world.fleet[0].peer, dump_json(profile)).status() == 204);
+  const Json body{{"model", Publisher::model}, {"version", "1.0.0"}, {"policy", two_phases()}};
+  const Answer answer = world.post("/api/v1/rollouts?dry_run=true", body);
+  REQUIRE(answer.status() == 200);
+  const Json preview = answer.json();
+  CHECK(preview["selected"] == 3);
+  CHECK(preview["phases"][0]["devices"] == 2);
+  CHECK(preview["phases"][0]["size"] == "50 %");
+  CHECK(preview["phases"][1]["devices"] == 3);
+  REQUIRE(preview["items"].size() == 3);
+  CHECK(preview["items"][0]["phase"] == 0);
+  CHECK(preview["items"][2]["phase"] == 1);
+  int told = 0, unknown = 0;
+  for (const Json& item : preview["items"]) {
+    told += item["variant"] != "" ? 1 : 0;
+    unknown += item["reason"] == "the device has not told its hardware profile" ? 1 : 0;
+  }
+  CHECK(told == 1);
+  CHECK(unknown == 2);
+  CHECK(world.get("/api/v1/rollouts").json()["items"].empty());
+  CHECK(world.post("/api/v1/rollouts?dry_run=maybe", body).status() == 400);
+}
+
+TEST_CASE("a rollout that needs approval shows who has to act, and who did") {
+  World world;
+  world.enrol_fleet(1);
+  const Json policy{{"approvals", 1}, {"starts_at", "2030-01-01T00:00:00Z"}};
+  const Answer made =
+      world.post("/api/v1/rollouts", {{"model", Publisher::model}, {"version", "1.0.0"}, {"policy", policy}});
+  REQUIRE(made.status() == 201);
+  const std::string id = made.json()["id"].get<std::string>();
+  CHECK(made.json()["state"] == "awaiting_approval");
+  CHECK(made.json()["approvals_needed"] == 1);
+  CHECK(world.get("/api/v1/overview").json()["attention"][0]["kind"] == "rollout_approval");
+  CHECK(world.offered(id).empty());
+  const Answer own = world.act(id, "approve");
+  CHECK(own.status() == 403);
+  CHECK_THAT(own.detail(), Catch::Contains("somebody else"));
+  const Answer approved =
+      world.ask("POST", "/api/v1/rollouts/" + id + ":approve", world.token("operator"), R"({"reason": "ok"})");
+  REQUIRE(approved.status() == 200);
+  CHECK(approved.json()["state"] == "scheduled");
+  CHECK(approved.json()["approvals"][0]["by"] == "operator");
+  CHECK(approved.json()["log"][0]["decision"] == "approve");
+  CHECK(world.act(id, "retry").status() == 409);
+  CHECK(world.act(id, "abort").json()["state"] == "aborted");
+}
+
+TEST_CASE("a release that failed needs a word to be rolled out again") {
+  World world;
+  world.enrol_fleet(1);
+  const Json body{{"model", Publisher::model}, {"version", "1.0.0"}};
+  const std::string id = world.post("/api/v1/rollouts", body).json()["id"].get<std::string>();
+  REQUIRE(world.act(id, "rollback").status() == 200);
+  const Answer refused = world.post("/api/v1/rollouts", body);
+  CHECK(refused.status() == 409);
+  CHECK(refused.code() == "release_quarantined");
+  Json lifted = body;
+  lifted["lift_quarantine"] = true;
+  CHECK(world.post("/api/v1/rollouts", lifted).status() == 201);
+}

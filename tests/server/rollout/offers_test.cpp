@@ -137,7 +137,7 @@ TEST_CASE("an assignment without the rollout that holds the device back is the o
   second.tick();
   const std::vector<const Rollout*> both{&second.rollout, &first.rollout};
   CHECK(assignment_for("dev-000", {}, {}, both)->rollout == &second.rollout);
-  CHECK(assignment_for("dev-000", {}, {}, both, &second.rollout)->rollout == &first.rollout);
+  CHECK(assignment_for("dev-000", {}, {}, both, {&second.rollout})->rollout == &first.rollout);
 }
 
 TEST_CASE("nothing is assigned by a rollout that waits for people or time, or was denied") {
