@@ -24,6 +24,7 @@ struct TestResult {
 
 struct Report {
   std::string verdict;
+  std::string hardware_class;  // "" when it does not say
   Instant finished;
   std::string json;
 };
@@ -64,7 +65,10 @@ Result<Report> parse_report(const std::string& predicate) {
   TRY(auto json, parse_json(predicate, limits));
   TRY(auto format, string_at(json, "format", 64));
   if (format != "ferry.gate-report/1") return Error{Errc::unsupported, "format: expected ferry.gate-report/1"};
-  Report report{.verdict = {}, .finished = {}, .json = predicate};
+  Report report{.verdict = {}, .hardware_class = {}, .finished = {}, .json = predicate};
+  if (const auto hardware = object_at(json, "hardware")) {
+    TRY(report.hardware_class, string_or(**hardware, "hardware_class", "", check_name_bytes_max));
+  }
   TRY(report.verdict, string_at(json, "verdict", 16));
   TRY(auto finished, string_at(json, "finishedOn", 64));
   auto instant = from_rfc3339(finished);
@@ -188,7 +192,18 @@ class Refusal {
 struct Testimony {
   std::optional<TestResult> test;
   std::optional<Place> place;
-  std::optional<Report> report;
+  std::vector<Report> reports;  // of any hardware class
+
+  // The newest report about the place that passed: what was measured on another class says nothing there.
+  const Report* report() const {
+    const Report* newest = nullptr;
+    for (const Report& one : reports) {
+      const bool fits =
+          place->hardware_class == "*" || one.hardware_class.empty() || one.hardware_class == place->hardware_class;
+      if (fits && (!newest || newest->finished < one.finished)) newest = &one;
+    }
+    return newest;
+  }
 };
 
 void weigh_test(const Statement& statement, const GateQuestion& question, Testimony& testimony, Refusal& refusal) {
@@ -238,7 +253,7 @@ void weigh_report(const Statement& statement, const GatePolicy& policy, Instant 
                  "trust.attestation_invalid"});
     return;
   }
-  if (!testimony.report || testimony.report->finished < report->finished) testimony.report = std::move(*report);
+  testimony.reports.push_back(std::move(*report));
 }
 
 }  // namespace
@@ -301,7 +316,8 @@ Result<GateSummary> check_attestations(const GatePolicy& policy, const GateQuest
   }
   GateSummary summary;
   for (auto& [key, testimony] : testimonies) {
-    if (!testimony.test || !testimony.report) {
+    const Report* report = testimony.test ? testimony.report() : nullptr;
+    if (!report) {
       refusal.consider(1, Error{Errc::gate_failed,
                                 testimony.test ? "attestations: the gate report is missing"
                                                : "attestations: the test result is missing",
@@ -309,14 +325,14 @@ Result<GateSummary> check_attestations(const GatePolicy& policy, const GateQuest
       continue;
     }
     ++summary.keys_counted;
-    if (summary.keys_counted > 1 && testimony.report->finished <= summary.finished) continue;
+    if (summary.keys_counted > 1 && report->finished <= summary.finished) continue;
     summary.result = testimony.test->result;
-    summary.finished = testimony.report->finished;
+    summary.finished = report->finished;
     summary.hardware_class = testimony.place->hardware_class;
     summary.variant = testimony.place->variant;
     summary.passed_checks = std::move(testimony.test->passed);
     summary.warned_checks = std::move(testimony.test->warned);
-    summary.report_json = std::move(testimony.report->json);
+    summary.report_json = report->json;
   }
   // A policy always has a threshold of at least one; a value built by hand does not get around it.
   auto needed = static_cast<std::size_t>(std::max<std::int64_t>(policy.threshold, 1));
