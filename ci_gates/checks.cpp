@@ -1,5 +1,6 @@
 #include "ci_gates/checks.hpp"
 
+#include "ci_gates/comparison.hpp"
 #include "ci_gates/statistics.hpp"
 
 #include <fmt/format.h>
@@ -12,13 +13,6 @@ namespace {
 constexpr double alpha = 0.05;               // of the accuracy bound
 constexpr double latency_confidence = 0.99;  // MLPerf's c
 constexpr std::int64_t mib = 1024 * 1024;
-constexpr std::size_t block_pairs_min = 20;  // STATS.md §5.2.4
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 Measurement accuracy(const Evaluation& seen, const GatePolicy& policy, const std::string& scope) {
   Measurement line{.id = "accuracy.top1@" + scope, .unit = "ppm", .threshold = double(policy.top1_ppm_min), .op = ">="};
@@ -47,14 +41,15 @@ Measurement accuracy_regression(const Evaluation& seen, const GatePolicy& policy
   }
   const PairedLoss loss = paired_accuracy_loss(lost, won, line.n);
   line.value = loss.loss * 1e6;
+  line.low = loss.lower * 1e6;
   line.high = loss.upper * 1e6;
-  line.verdict = *line.high <= line.threshold  ? Verdict::pass
-                 : line.value > line.threshold ? Verdict::fail
-                                               : Verdict::hold;
+  line.verdict = *line.high <= line.threshold ? Verdict::pass
+                 : *line.low > line.threshold ? Verdict::fail
+                                              : Verdict::hold;
   line.detail = fmt::format(
-      "lost {} and won {} of {} samples against the deployed release: loss {:+.2f} points, at most {:+.2f} "
-      "with 95 % confidence, margin {:.2f}",
-      lost, won, line.n, line.value / 1e4, *line.high / 1e4, line.threshold / 1e4);
+      "lost {} and won {} of {} samples against the deployed release: loss {:+.2f} points, at least {:+.2f} and at "
+      "most {:+.2f} with 95 % confidence each, margin {:.2f}",
+      lost, won, line.n, line.value / 1e4, *line.low / 1e4, *line.high / 1e4, line.threshold / 1e4);
   return line;
 }
 
@@ -65,8 +60,8 @@ Measurement latency(const Evaluation& seen, const GatePolicy& policy, const ota:
                              : own == 0                     ? policy.latency_p99_us_max
                                                             : std::min(own, policy.latency_p99_us_max);
   Measurement line{.id = "latency.p99@" + scope, .unit = "us", .threshold = double(limit), .op = "<="};
-  line.n = seen.latencies_us.size();
-  std::vector<double> sorted = seen.latencies_us;
+  std::vector<double> sorted = seen.latency.latencies_us;
+  line.n = sorted.size();
   std::sort(sorted.begin(), sorted.end());
   const double bound = early_stopping_estimate(sorted, 0.99, latency_confidence);
   if (bound < 0) {
@@ -85,31 +80,73 @@ Measurement latency(const Evaluation& seen, const GatePolicy& policy, const ota:
 Measurement latency_regression(const Evaluation& seen, const GatePolicy& policy, const std::string& scope) {
   Measurement line{
       .id = "latency.regression@" + scope, .unit = "ratio", .threshold = 1 + policy.latency_margin, .op = "<="};
-  std::vector<double> differences;
-  const std::size_t blocks = std::min(seen.latencies_us.size(), seen.baseline_latencies_us.size()) / latency_block_runs;
-  for (std::size_t block = 0; block < std::min(blocks, shift_pairs_max); ++block) {
-    const auto block_median = [&](const std::vector<double>& values) {
-      const auto first = values.begin() + std::ptrdiff_t(block * latency_block_runs);
-      return median({first, first + std::ptrdiff_t(latency_block_runs)});
-    };
-    differences.push_back(std::log2(block_median(seen.latencies_us) / block_median(seen.baseline_latencies_us)));
-  }
-  line.n = differences.size();
+  const Comparison compared = compare_blocks(seen.latency.log2_ratios(), policy.latency_margin);
+  line.n = compared.pairs;
+  line.value = compared.ratio;
+  line.low = compared.low;
+  line.high = compared.high;
+  line.verdict = compared.verdict;
   if (line.n < block_pairs_min) {
-    line.detail = fmt::format("{} block pairs, {} are needed: raise latency.samples to {}", line.n, block_pairs_min,
-                              block_pairs_min * latency_block_runs);
+    line.detail = fmt::format("{} block pairs in {} s, {} are needed: raise latency.seconds_max", line.n,
+                              policy.latency_seconds_max, block_pairs_min);
     return line;
   }
-  const ShiftEstimate shift = hodges_lehmann(differences);
-  line.value = std::exp2(shift.shift);
-  line.low = std::exp2(shift.low);
-  line.high = std::exp2(shift.high);
-  line.verdict = *line.high <= line.threshold ? Verdict::pass
-                 : *line.low > line.threshold ? Verdict::fail
-                                              : Verdict::hold;
   line.detail = fmt::format(
-      "median latency is {:.3f} times the deployed release's [{:.3f}, {:.3f}] over {} block pairs, limit {:.3f}",
-      line.value, *line.low, *line.high, line.n, line.threshold);
+      "median latency is {:.3f} times the deployed release's [{:.3f}, {:.3f}], limit {:.3f}; {} of {} block pairs "
+      "slower than that, evidence E {:.3g}, it fails at {:.0f}",
+      line.value, *line.low, *line.high, line.threshold, compared.slower_pairs, line.n, std::exp(compared.log_e),
+      1 / slower_alpha);
+  return line;
+}
+
+Measurement load_time(const Evaluation& seen, const GatePolicy& policy, const std::string& scope) {
+  Measurement line{.id = "load.time@" + scope,
+                   .unit = "us",
+                   .value = std::ceil(seen.load_ms * 1e3),
+                   .threshold = double(policy.load_ms_max) * 1e3,
+                   .op = "<="};
+  line.n = 1;
+  line.verdict = line.value <= line.threshold ? Verdict::pass : Verdict::fail;
+  line.detail = fmt::format("loaded in {:.1f} ms in a new process, limit {} ms", seen.load_ms, policy.load_ms_max);
+  return line;
+}
+
+Measurement model_size(const Evaluation& seen, const GatePolicy& policy, const std::string& scope) {
+  constexpr double kib = 1024;
+  Measurement line{.id = "model.size@" + scope,
+                   .unit = "bytes",
+                   .value = double(seen.model_bytes),
+                   .threshold = double(policy.size_kib_max) * kib,
+                   .op = "<="};
+  line.n = 1;
+  line.verdict = line.value <= line.threshold ? Verdict::pass : Verdict::fail;
+  line.detail = fmt::format("{:.1f} KiB, limit {} KiB", line.value / kib, policy.size_kib_max);
+  return line;
+}
+
+Measurement numerics(const Evaluation& seen, const std::string& scope) {
+  Measurement line{
+      .id = "numerics.finite@" + scope, .unit = "samples", .value = double(seen.with_nan), .threshold = 0, .op = "=="};
+  line.n = seen.scanned;
+  line.verdict = seen.with_nan > 0 ? Verdict::fail : seen.scanned == 0 ? Verdict::hold : Verdict::pass;
+  line.detail = fmt::format("{} of {} output tensors over the data set hold NaN, {} an infinity", seen.with_nan,
+                            seen.scanned, seen.with_infinity);
+  return line;
+}
+
+// Of a manifest that another machine, or an earlier gate, has frozen.
+Measurement golden_outputs(const Evaluation& seen, double tolerance, const std::string& scope) {
+  Measurement line{.id = "golden.outputs@" + scope,
+                   .unit = "difference",
+                   .value = seen.golden_difference,
+                   .threshold = tolerance,
+                   .op = "<="};
+  line.n = seen.golden_compared;
+  line.verdict = seen.golden_error.empty() ? Verdict::pass : Verdict::fail;
+  line.detail = seen.golden_error.empty()
+                    ? fmt::format("{} frozen golden outputs, largest difference {:.3g}, tolerance {:.3g}", line.n,
+                                  seen.golden_difference, tolerance)
+                    : seen.golden_error;
   return line;
 }
 
@@ -140,7 +177,7 @@ Measurement determinism(const Evaluation& seen, const std::string& scope) {
   line.n = seen.golden.size();
   line.verdict = !seen.determinism_error.empty() ? Verdict::fail : seen.golden.empty() ? Verdict::hold : Verdict::pass;
   line.detail = seen.determinism_error.empty()
-                    ? fmt::format("{} golden samples, each the same in two runs and free of NaN", line.n)
+                    ? fmt::format("{} golden samples, each the same in three runs and two loads, free of NaN", line.n)
                     : seen.determinism_error;
   return line;
 }
@@ -159,7 +196,7 @@ Measurement contract(std::string error, const std::string& scope) {
 
 }  // namespace
 
-std::vector<Measurement> check_variant(const Evaluation& seen, const GatePolicy& policy, const ota::Budget& budget,
+std::vector<Measurement> check_variant(const Evaluation& seen, const GatePolicy& policy, const VariantLimits& limits,
                                        const std::string& scope) {
   std::vector<Measurement> lines{contract(seen.contract_error, scope)};
   if (!seen.contract_error.empty()) return lines;
@@ -167,10 +204,14 @@ std::vector<Measurement> check_variant(const Evaluation& seen, const GatePolicy&
   if (!seen.baseline_correct.empty() && seen.baseline_correct.size() == seen.correct.size()) {
     lines.push_back(accuracy_regression(seen, policy, scope));
   }
-  lines.push_back(latency(seen, policy, budget, scope));
-  if (!seen.baseline_latencies_us.empty()) lines.push_back(latency_regression(seen, policy, scope));
-  lines.push_back(memory(seen, policy, budget, scope));
+  lines.push_back(latency(seen, policy, limits.budget, scope));
+  if (!seen.latency.baseline_medians_us.empty()) lines.push_back(latency_regression(seen, policy, scope));
+  lines.push_back(memory(seen, policy, limits.budget, scope));
+  if (policy.load_ms_max > 0) lines.push_back(load_time(seen, policy, scope));
+  if (policy.size_kib_max > 0) lines.push_back(model_size(seen, policy, scope));
+  lines.push_back(numerics(seen, scope));
   lines.push_back(determinism(seen, scope));
+  if (seen.golden_compared > 0) lines.push_back(golden_outputs(seen, limits.golden_tolerance, scope));
   return lines;
 }
 

@@ -9,11 +9,17 @@
 
 namespace ferry::ci_gates {
 
-// `scope` is "<hardware class>/<variant>", the second half of every id.
-// accuracy.top1, accuracy.regression (with a baseline), latency.p99, latency.regression (with a baseline),
-// memory.peak, golden.determinism, contract.fits. A contract that does not fit yields contract.fits alone.
+// What a variant's own part of the manifest limits.
+struct VariantLimits {
+  ota::Budget budget;
+  double golden_tolerance = 0;
+};
+
+// `scope` is "<hardware class>/<variant>", the second half of every id (docs/formats/gate.md lists them). The checks
+// against the deployed release and against frozen golden outputs are there when those were measured. A contract that
+// does not fit yields contract.fits alone. Slices: slices.hpp.
 std::vector<Measurement> check_variant(const Evaluation& evaluation, const GatePolicy& policy,
-                                       const ota::Budget& budget, const std::string& scope);
+                                       const VariantLimits& limits, const std::string& scope);
 
 // A variant that could not be run at all (load error, crash, hang, out of memory): one failed line, contract.fits, that
 // says why.

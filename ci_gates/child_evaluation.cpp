@@ -15,6 +15,7 @@ namespace ferry::ci_gates {
 namespace {
 
 constexpr std::size_t answer_bytes_max = 128 * 1024 * 1024;
+constexpr std::size_t text_bytes_max = 64 * 1024;
 constexpr int watch_interval_ms = 50;
 constexpr int end_checks_max = 200;  // of a child that has closed its pipe, 50 ms apart
 #ifdef __SANITIZE_ADDRESS__
@@ -114,7 +115,7 @@ Result<Evaluation> read_evaluation(const std::string& text, int status) {
   if (answer.contains("ok")) return evaluation_from_json(answer["ok"]);
   TRY(const Json* error, object_at(answer, "error"));
   TRY(const std::int64_t code, integer_at(*error, "code", 0, int(Errc::internal)));
-  TRY(std::string context, string_at(*error, "context", 64 * 1024));
+  TRY(std::string context, string_at(*error, "context", text_bytes_max));
   TRY(std::string reason, string_at(*error, "reason"));
   return Error{Errc(code), std::move(context), std::move(reason)};
 }
@@ -144,18 +145,66 @@ Result<Evaluation> evaluate_in_child(const Path& runtime_library, std::string_vi
   return read_evaluation(*text, status);
 }
 
+namespace {
+
+Json to_json(const Blocks& blocks) {
+  Json document;
+  document["latencies_us"] = blocks.latencies_us;
+  document["medians_us"] = blocks.medians_us;
+  document["baseline_medians_us"] = blocks.baseline_medians_us;
+  document["settled"] = blocks.settled;
+  document["seconds"] = blocks.seconds;
+  return document;
+}
+
+Result<std::vector<double>> numbers_at(const Json& document, const char* key) {
+  TRY(const Json* list, array_at(document, key, latencies_max));
+  std::vector<double> numbers;
+  numbers.reserve(list->size());
+  for (const Json& value : *list) {
+    if (!value.is_number()) return Error{Errc::bad_input, std::string(key) + ": expected numbers"};
+    numbers.push_back(value.get<double>());
+  }
+  return numbers;
+}
+
+Result<Blocks> blocks_from_json(const Json& document) {
+  Blocks blocks;
+  TRY(blocks.latencies_us, numbers_at(document, "latencies_us"));
+  TRY(blocks.medians_us, numbers_at(document, "medians_us"));
+  TRY(blocks.baseline_medians_us, numbers_at(document, "baseline_medians_us"));
+  TRY(blocks.settled, bool_at(document, "settled"));
+  TRY(blocks.seconds, number_at(document, "seconds", 0));
+  return blocks;
+}
+
+struct Count {
+  const char* key;
+  std::uint64_t Evaluation::*member;
+};
+constexpr Count counts[] = {{"model_bytes", &Evaluation::model_bytes},
+                            {"scanned", &Evaluation::scanned},
+                            {"with_nan", &Evaluation::with_nan},
+                            {"with_infinity", &Evaluation::with_infinity},
+                            {"memory_peak_bytes", &Evaluation::memory_peak_bytes},
+                            {"golden_compared", &Evaluation::golden_compared}};
+
+}  // namespace
+
 Json to_json(const Evaluation& evaluation) {
   Json document;
   document["opset"] = evaluation.opset;
   document["runtime_name"] = evaluation.runtime_name;
   document["runtime_version"] = evaluation.runtime_version;
   document["contract_error"] = evaluation.contract_error;
+  document["load_ms"] = evaluation.load_ms;
   document["correct"] = evaluation.correct;
   document["baseline_correct"] = evaluation.baseline_correct;
-  document["latencies_us"] = evaluation.latencies_us;
-  document["baseline_latencies_us"] = evaluation.baseline_latencies_us;
-  document["memory_peak_bytes"] = evaluation.memory_peak_bytes;
+  document["latency"] = to_json(evaluation.latency);
+  for (const Count& count : counts) document[count.key] = evaluation.*count.member;
   document["determinism_error"] = evaluation.determinism_error;
+  document["golden_difference"] = evaluation.golden_difference;
+  document["golden_error"] = evaluation.golden_error;
   document["golden"] = "";
   if (!evaluation.golden.empty()) {
     const auto golden = runtime::format_golden(evaluation.golden);
@@ -173,20 +222,19 @@ Result<Evaluation> evaluation_from_json(const Json& document) {
   TRY(seen.opset, integer_at(document, "opset"));
   TRY(seen.runtime_name, string_at(document, "runtime_name"));
   TRY(seen.runtime_version, string_at(document, "runtime_version"));
-  TRY(seen.contract_error, string_at(document, "contract_error", 64 * 1024));
+  TRY(seen.contract_error, string_at(document, "contract_error", text_bytes_max));
+  TRY(seen.load_ms, number_at(document, "load_ms", 0));
   TRY(seen.correct, string_at(document, "correct", answer_bytes_max));
   TRY(seen.baseline_correct, string_at(document, "baseline_correct", answer_bytes_max));
-  for (auto [key, into] : {std::pair{"latencies_us", &seen.latencies_us},
-                           std::pair{"baseline_latencies_us", &seen.baseline_latencies_us}}) {
-    TRY(const Json* list, array_at(document, key, 10'000'000));
-    for (const Json& value : *list) {
-      if (!value.is_number()) return Error{Errc::bad_input, std::string(key) + ": expected numbers"};
-      into->push_back(value.get<double>());
-    }
+  TRY(const Json* latency, object_at(document, "latency"));
+  TRY(seen.latency, blocks_from_json(*latency));
+  for (const Count& count : counts) {
+    TRY(const std::int64_t value, integer_at(document, count.key, 0));
+    seen.*count.member = std::uint64_t(value);
   }
-  TRY(const std::int64_t memory, integer_at(document, "memory_peak_bytes", 0));
-  seen.memory_peak_bytes = std::uint64_t(memory);
-  TRY(seen.determinism_error, string_at(document, "determinism_error", 64 * 1024));
+  TRY(seen.determinism_error, string_at(document, "determinism_error", text_bytes_max));
+  TRY(seen.golden_difference, number_at(document, "golden_difference", 0));
+  TRY(seen.golden_error, string_at(document, "golden_error", text_bytes_max));
   TRY(const std::string golden, string_at(document, "golden", answer_bytes_max));
   if (!golden.empty()) {
     TRY(const std::string bytes, from_base64(golden));

@@ -83,11 +83,30 @@ Result<Dataset> Dataset::load(const DatasetSpec& spec) {
   images.data.resize(samples * made.rows_ * made.columns_);
   made.pixels_ = std::move(images.data);
   made.labels_.assign(labels.data.begin(), labels.data.begin() + std::ptrdiff_t(samples));
+  if (!spec.slices.empty()) {
+    TRY(const IdxFile slices, read_idx(spec.slices, 1));
+    if (slices.dimensions[0] != images.dimensions[0])
+      return Error{Errc::bad_input, "dataset " + spec.name + ": " + std::to_string(images.dimensions[0]) +
+                                        " images but " + std::to_string(slices.dimensions[0]) + " slice numbers"};
+    made.slices_.assign(slices.data.begin(), slices.data.begin() + std::ptrdiff_t(samples));
+  }
+  TRY(const FileDigest file, digest_file(spec.images));
+  made.images_file_digest_ = file.sha256;
   Hasher hasher;
   hasher.update(made.pixels_);
   hasher.update(std::string_view(labels.data).substr(0, samples));
   made.digest_ = hasher.finish();
   return made;
+}
+
+Result<> refuse_training_data(const Dataset& dataset, const std::vector<Digest>& training) {
+  for (const Digest& seen : {dataset.digest(), dataset.images_file_digest()}) {
+    if (std::find(training.begin(), training.end(), seen) == training.end()) continue;
+    return Error{Errc::bad_input, "dataset " + dataset.name() + ": its digest " + seen.hex() +
+                                      " is in training_sha256: the model has seen it. Give data it was not trained "
+                                      "on"};
+  }
+  return {};
 }
 
 void Dataset::values(std::size_t sample, std::vector<float>& into) const {

@@ -1,5 +1,7 @@
 #include "ci_gates/evaluation.hpp"
 
+#include <sched.h>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -8,7 +10,6 @@ namespace ferry::ci_gates {
 namespace {
 
 constexpr std::size_t batch_samples_max = 64;
-constexpr std::size_t warm_up_runs = 50;
 
 // The model's view of the data set: one input tensor per batch.
 class Feed {
@@ -103,61 +104,59 @@ std::string contract_error(const ota::Contract& contract, const runtime::Session
 struct Judged {
   std::string correct;
   std::vector<telemetry::ReferenceSample> samples;
+  std::uint64_t scanned = 0, with_nan = 0, with_infinity = 0;
 };
 
+void scan(const std::vector<runtime::Tensor>& outputs, Judged& into) {
+  for (const runtime::Tensor& output : outputs) {
+    ++into.scanned;
+    into.with_nan += runtime::has_nan(output.datatype, output.bytes);
+    const std::vector<double> numbers = runtime::to_numbers(output.datatype, output.bytes);
+    into.with_infinity += std::any_of(numbers.begin(), numbers.end(), [](double value) { return std::isinf(value); });
+  }
+}
+
+Result<> judge_batch(const std::vector<runtime::Tensor>& outputs, const Dataset& dataset, std::size_t first,
+                     std::size_t count, const std::string& class_output, Judged& into) {
+  TRY(const runtime::Tensor* scores, class_scores(outputs, class_output));
+  const std::size_t classes = scores->bytes.size() / sizeof(float) / count;
+  if (classes == 0) return Error{Errc::bad_input, "output " + class_output + " is empty"};
+  std::vector<float> row(classes);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::memcpy(row.data(), scores->bytes.data() + i * classes * sizeof(float), classes * sizeof(float));
+    const telemetry::Prediction seen = telemetry::read_prediction(row);
+    const bool right = !std::isnan(seen.confidence) && int(seen.top_class) == dataset.label(first + i);
+    into.correct.push_back(right ? '1' : '0');
+    // What is not a number has no place in a histogram; numerics.finite and accuracy judge it.
+    if (std::isfinite(seen.confidence) && std::isfinite(seen.mnlp_bits)) into.samples.push_back({seen, right});
+  }
+  return {};
+}
+
+// Every sample once; `class_output` empty: outputs are scanned and not compared with labels.
 Result<Judged> judge_samples(runtime::Session& session, const Feed& feed, const Dataset& dataset,
                              const std::string& class_output) {
   Judged judged;
   for (std::size_t first = 0; first < dataset.size(); first += feed.batch_samples()) {
     const std::size_t count = std::min(feed.batch_samples(), dataset.size() - first);
     TRY(const auto outputs, run(session, {feed.tensor(first, count)}));
-    TRY(const runtime::Tensor* scores, class_scores(outputs, class_output));
-    const std::size_t classes = scores->bytes.size() / sizeof(float) / count;
-    if (classes == 0) return Error{Errc::bad_input, "output " + class_output + " is empty"};
-    std::vector<float> row(classes);
-    for (std::size_t i = 0; i < count; ++i) {
-      std::memcpy(row.data(), scores->bytes.data() + i * classes * sizeof(float), classes * sizeof(float));
-      const telemetry::Prediction seen = telemetry::read_prediction(row);
-      const bool right = !std::isnan(seen.confidence) && int(seen.top_class) == dataset.label(first + i);
-      judged.correct.push_back(right ? '1' : '0');
-      // What is not a number has no place in a histogram; golden.determinism and accuracy judge it.
-      if (std::isfinite(seen.confidence) && std::isfinite(seen.mnlp_bits)) judged.samples.push_back({seen, right});
-    }
+    scan(outputs, judged);
+    if (!class_output.empty()) TRY_VOID(judge_batch(outputs, dataset, first, count, class_output, judged));
   }
   return judged;
 }
 
-Result<> run_block(runtime::Session& session, const Feed& feed, const Dataset& dataset, std::size_t& next,
-                   std::size_t runs, std::vector<double>* latencies_us) {
-  for (std::size_t i = 0; i < runs; ++i) {
-    const std::vector<runtime::Tensor> inputs{feed.tensor(next++ % dataset.size(), 1)};
+// The clock is read around the run alone: the input is ready before, the outputs are dropped after.
+TimedRun timed(runtime::Session& session, const Feed& feed) {
+  return [&session, &feed](std::size_t sample) -> Result<Nanoseconds> {
+    const std::vector<runtime::Tensor> inputs{feed.tensor(sample, 1)};
     const auto views = runtime::views_of(inputs);
-    const auto started = std::chrono::steady_clock::now();
-    auto outputs = session.run(views, {});
-    const auto took = std::chrono::steady_clock::now() - started;
-    if (!outputs) return std::move(outputs).error();
-    if (latencies_us) latencies_us->push_back(std::chrono::duration<double, std::micro>(took).count());
-  }
-  return {};
-}
-
-// Blocks A B B A A B B A …: slow drift of the machine falls on both alike (STATS.md §5.2.4).
-Result<> measure_latency(runtime::Session& session, runtime::Session* baseline, const Feed& feed,
-                         const Dataset& dataset, std::uint64_t runs, Evaluation& into) {
-  std::size_t next = 0;
-  TRY_VOID(run_block(session, feed, dataset, next, warm_up_runs, nullptr));
-  if (baseline) TRY_VOID(run_block(*baseline, feed, dataset, next, warm_up_runs, nullptr));
-  const std::size_t blocks = (runs + latency_block_runs - 1) / latency_block_runs;
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const bool candidate_first = block % 2 == 0;
-    for (const bool candidate : {candidate_first, !candidate_first}) {
-      if (!candidate && !baseline) continue;
-      std::size_t same_inputs = block * latency_block_runs;
-      TRY_VOID(run_block(candidate ? session : *baseline, feed, dataset, same_inputs, latency_block_runs,
-                         candidate ? &into.latencies_us : &into.baseline_latencies_us));
-    }
-  }
-  return {};
+    const Nanoseconds started = monotonic_raw();
+    const auto outputs = session.run(views, {});
+    const Nanoseconds took = monotonic_raw() - started;
+    if (!outputs) return outputs.error();
+    return took;
+  };
 }
 
 Result<> record_golden(runtime::Session& session, const Feed& feed, const Dataset& dataset, std::uint64_t samples,
@@ -170,18 +169,54 @@ Result<> record_golden(runtime::Session& session, const Feed& feed, const Datase
     golden.inputs = {feed.tensor(sample, 1)};
     TRY(golden.outputs, run(session, golden.inputs));
     TRY(const auto again, run(session, golden.inputs));
-    if (again != golden.outputs && into.determinism_error.empty()) {
-      into.determinism_error =
-          "sample " + std::to_string(sample) + ": two runs of the same input gave different outputs";
-    }
     for (const runtime::Tensor& output : golden.outputs) {
       if (runtime::has_nan(output.datatype, output.bytes) && into.determinism_error.empty()) {
         into.determinism_error = "sample " + std::to_string(sample) + ": output " + output.name + " holds NaN";
       }
     }
+    if (again != golden.outputs && into.determinism_error.empty()) {
+      into.determinism_error =
+          "sample " + std::to_string(sample) + ": two runs of the same input gave different outputs";
+    }
     into.golden.push_back(std::move(golden));
   }
   return {};
+}
+
+// A model that was loaded anew must give the same bytes: nothing may hang on what was in memory before.
+Result<> repeat_golden(runtime::Session& anew, Evaluation& into) {
+  for (const runtime::GoldenSample& golden : into.golden) {
+    TRY(const auto outputs, run(anew, golden.inputs));
+    if (outputs == golden.outputs || !into.determinism_error.empty()) continue;
+    into.determinism_error =
+        "sample " + std::to_string(golden.sample) + ": the model loaded a second time gave different outputs";
+  }
+  return {};
+}
+
+// The manifest's own golden outputs, from the machine that froze it, against this machine's.
+Result<> compare_frozen(runtime::Session& session, const EvaluationPlan& plan, const std::string& class_output,
+                        Evaluation& into) {
+  const runtime::GoldenRule rule{plan.golden_tolerance, class_output};
+  for (const runtime::GoldenSample& golden : plan.frozen_golden) {
+    TRY(const auto outputs, run(session, golden.inputs));
+    const auto difference = runtime::compare_golden(golden, outputs, rule);
+    ++into.golden_compared;
+    if (difference)
+      into.golden_difference = std::max(into.golden_difference, difference->largest);
+    else if (into.golden_error.empty())
+      into.golden_error = difference.error().context;
+  }
+  return {};
+}
+
+Result<> pin_to(const std::vector<int>& cores) {
+  if (cores.empty()) return {};
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int core : cores) CPU_SET(std::size_t(core), &set);
+  if (sched_setaffinity(0, sizeof set, &set) == 0) return {};
+  return Error{Errc::unsupported, "latency.cores: this machine, or this process's cpuset, has none of them"};
 }
 
 // VmHWM: the most memory this process ever held.
@@ -193,16 +228,36 @@ std::uint64_t memory_peak_bytes() {
   return 0;
 }
 
+// What one model alone is asked, before anything else is loaded beside it.
+Result<> judge_alone(runtime::Session& session, const Feed& feed, const ota::Manifest& manifest, const Dataset& dataset,
+                     const EvaluationPlan& plan, Evaluation& into) {
+  TRY_VOID(record_golden(session, feed, dataset, plan.golden_samples, into));
+  TRY_VOID(compare_frozen(session, plan, manifest.contract.class_output, into));
+  const bool classifies = manifest.contract.task == "classification";
+  TRY(Judged judged, judge_samples(session, feed, dataset, classifies ? manifest.contract.class_output : ""));
+  into.correct = std::move(judged.correct);
+  into.scanned = judged.scanned;
+  into.with_nan = judged.with_nan;
+  into.with_infinity = judged.with_infinity;
+  if (!judged.samples.empty())
+    into.reference = telemetry::make_reference_profile(judged.samples, manifest.contract.labels.size());
+  return {};
+}
+
 }  // namespace
 
 Result<Evaluation> evaluate(const Path& runtime_library, std::string_view model, const BaselineModel* baseline,
                             const ota::Manifest& manifest, const Dataset& dataset, const EvaluationPlan& plan) {
+  TRY_VOID(pin_to(plan.cores));
   TRY(const auto engine, runtime::open_onnx_engine(runtime_library));
   Evaluation seen;
   seen.runtime_name = engine->info().name;
   seen.runtime_version = engine->info().version;
+  seen.model_bytes = model.size();
   const runtime::SessionOptions options{.threads = plan.threads};
+  const Nanoseconds started = monotonic_raw();
   TRY(const auto session, engine->load(model, options));
+  seen.load_ms = std::chrono::duration<double, std::milli>(monotonic_raw() - started).count();
   seen.opset = session->opset();
   seen.contract_error = contract_error(manifest.contract, *session);
   if (!seen.contract_error.empty()) return seen;
@@ -212,24 +267,22 @@ Result<Evaluation> evaluate(const Path& runtime_library, std::string_view model,
   }
   const Feed feed(manifest.contract.inputs[0], dataset);
   TRY_VOID(feed.check(manifest.contract.inputs[0]));
-
-  TRY_VOID(record_golden(*session, feed, dataset, plan.golden_samples, seen));
-  const bool classifies = manifest.contract.task == "classification";
-  if (classifies) {
-    TRY(Judged judged, judge_samples(*session, feed, dataset, manifest.contract.class_output));
-    seen.correct = std::move(judged.correct);
-    if (!judged.samples.empty())
-      seen.reference = telemetry::make_reference_profile(judged.samples, manifest.contract.labels.size());
-  }
-  // Before the baseline is loaded: its memory is not the candidate's.
+  TRY_VOID(judge_alone(*session, feed, manifest, dataset, plan, seen));
+  // Before a second model is loaded: its memory is not the candidate's.
   seen.memory_peak_bytes = memory_peak_bytes();
+  {
+    TRY(const auto anew, engine->load(model, options));
+    TRY_VOID(repeat_golden(*anew, seen));
+  }
 
   std::unique_ptr<runtime::Session> deployed;
+  TimedRun deployed_run;
   if (baseline) {
     TRY(deployed, engine->load(baseline->bytes, options));
+    deployed_run = timed(*deployed, feed);
   }
-  TRY_VOID(measure_latency(*session, deployed.get(), feed, dataset, plan.latency_samples, seen));
-  if (classifies && deployed) {
+  TRY(seen.latency, measure_blocks(timed(*session, feed), deployed_run, dataset.size(), plan.blocks, monotonic_raw));
+  if (deployed && !seen.correct.empty()) {
     TRY(Judged before, judge_samples(*deployed, feed, dataset, manifest.contract.class_output));
     seen.baseline_correct = std::move(before.correct);
   }

@@ -1,6 +1,8 @@
 // The CI gate: every variant of a draft bundle against its budgets, then the frozen manifest and the signed report.
 #pragma once
 #include "ci_gates/checks.hpp"
+#include "ci_gates/environment.hpp"
+#include "ci_gates/slices.hpp"
 #include "common/clock.hpp"
 #include "ota/manifest.hpp"
 #include "runtime/hardware_profile.hpp"
@@ -45,21 +47,36 @@ struct GateInput {
 
 struct GateOutcome {
   Verdict verdict = Verdict::hold;
+  std::string hardware_class;
   std::vector<Measurement> measurements;
-  ota::Manifest manifest;      // frozen; still a draft when a variant could not be run at all
-  std::string manifest_bytes;  // as written to manifest.json
-  Json report;                 // ferry.gate-report/1
-  std::string test_result;     // PASSED | WARNED | FAILED
+  std::vector<std::string> notes;  // what a person should know and no verdict says
+  ota::Manifest manifest;          // frozen; still a draft when a variant could not be run at all
+  std::string manifest_bytes;      // as manifest.json now is
+  Json report;                     // ferry.gate-report/1
+  std::string test_result;         // PASSED | WARNED | FAILED
 };
 
 using Progress = std::function<void(const std::string& line)>;
 
-// Reads the draft (a frozen manifest is measured again: its measurements are replaced), runs, writes golden and
-// reference blobs and the new manifest.json into the bundle. A model that misbehaves is a failed check, not an error;
-// errors are a bundle, policy or data set that cannot be used.
+// Reads the manifest and runs every variant. A draft is frozen: golden and reference blobs and the new manifest.json
+// are written into the bundle. A frozen manifest is never changed, so that reports of several hardware classes, or a
+// newer one of the same, are about the same bytes; its golden outputs must come out on this machine too. A model that
+// misbehaves is a failed check, not an error; errors are a bundle, policy or data set that cannot be used.
 Result<GateOutcome> run_gate(const GateInput& input, Clock& clock, const Progress& progress);
 
 // The two DSSE lines of attestations.intoto.jsonl about the outcome's manifest, signed by the gate key.
 Result<std::string> attest(const GateOutcome& outcome, const GateInput& input, const PrivateKey& gate_key);
+
+// One hardware class's lines of an attestations file.
+struct ClassAttestations {
+  std::string hardware_class;  // empty: statements of other kinds
+  std::string lines;
+};
+// The lines about this manifest, by hardware class in order of appearance; those about other bytes, and what is no
+// statement, left out. Signatures are not looked at.
+std::vector<ClassAttestations> attestations_by_class(std::string_view attestations, const Digest& manifest);
+// The file with `fresh` lines: they replace those of the same class about the same manifest, other classes' stay, lines
+// about other manifests go. bad_input when the file would be larger than a verifier reads.
+Result<std::string> merge_attestations(std::string_view existing, const std::string& fresh, const Digest& manifest);
 
 }  // namespace ferry::ci_gates

@@ -15,7 +15,7 @@ std::string_view to_string(Verdict verdict);
 // One line of the gate report (docs/formats/gate.md).
 struct Measurement {
   std::string id;    // "<metric>@<hardware class>/<variant>"
-  std::string unit;  // ppm | us | bytes | ratio | samples
+  std::string unit;  // ppm | us | bytes | ratio | samples | difference
   double value = 0;
   std::optional<double> low, high;  // confidence bounds, when the verdict used one
   double threshold = 0;

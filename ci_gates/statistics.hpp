@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace ferry::ci_gates {
 
@@ -9,15 +10,35 @@ namespace ferry::ci_gates {
 // 0 when right is 0. (Clopper & Pearson 1934: Beta^-1(alpha; x, n - x + 1).)
 double proportion_lower_bound(std::uint64_t right, std::uint64_t total, double alpha);
 
+// Its mirror, the upper bound; 1 when all are right.
+double proportion_upper_bound(std::uint64_t right, std::uint64_t total, double alpha);
+
+// z with P(Z > z) = alpha for a standard normal Z. 0 < alpha < 1.
+double normal_quantile(double alpha);
+
 // Paired loss of accuracy of a candidate against a baseline on the same samples (STATS.md §5.2.7).
 struct PairedLoss {
-  double loss = 0;   // share of samples the baseline had right and the candidate wrong, minus the reverse
-  double upper = 0;  // one-sided upper confidence bound
+  double loss = 0;              // share of samples the baseline had right and the candidate wrong, minus the reverse
+  double lower = 0, upper = 0;  // one-sided confidence bounds, each at the level of z
 };
 // `baseline_only` right for the baseline alone, `candidate_only` the reverse. Few discordant pairs (under 25) use
 // Tango's score interval, as the normal one is too short there. `total` at least 1.
 PairedLoss paired_accuracy_loss(std::uint64_t baseline_only, std::uint64_t candidate_only, std::uint64_t total,
                                 double z = 1.6448536269514722);
+
+// Samples that a paired comparison with `margin` needs to pass two equal models with probability 0.8 at one-sided
+// level `alpha`: (z_alpha + z_0.2)^2 psi / margin^2, psi the share of discordant pairs (STATS.md §5.2.7); at least
+// what Tango's interval needs when the two never disagree. margin > 0.
+std::uint64_t paired_samples_needed(double discordant_share, double margin, double alpha);
+
+// Holm's step-down procedure: which of these hypotheses may be rejected with a family-wise error of at most `alpha`
+// (Holm 1979). Same order and size as `p_values`.
+std::vector<bool> holm_rejected(std::span<const double> p_values, double alpha);
+// p-values of the two one-sided tests of a paired loss: H0 "loss >= margin" (a small p certifies non-inferiority) and
+// H0 "loss <= margin" (a small p shows harm); the levels at which the bounds above just reach the margin.
+double paired_p_not_inferior(std::uint64_t baseline_only, std::uint64_t candidate_only, std::uint64_t total,
+                             double margin);
+double paired_p_harm(std::uint64_t baseline_only, std::uint64_t candidate_only, std::uint64_t total, double margin);
 
 // MLPerf Inference early stopping (rules, appendix; loadgen): the largest count of over-latency samples allowed among
 // `samples` so that the p-th percentile holds with confidence c. -1: too few samples for any statement.

@@ -118,3 +118,99 @@ TEST_CASE("a failed report says FAILED and which checks, and lets nothing out") 
   CHECK(judged.error().code == Errc::gate_failed);
   CHECK(judged.error().reason == "trust.attestation_failed");
 }
+
+TEST_CASE("reports of several hardware classes live side by side, each device judges its own") {
+  const Attested& here = passed();
+  const std::string own = ci_gates::this_machine().hardware_class(), other = "aarch64-dotprod-4c-8g-cpu";
+  const Digest manifest = sha256(here.outcome.manifest_bytes);
+  // The same gate on another machine: fails there.
+  ci_gates::GateOutcome there = here.outcome;
+  there.hardware_class = other;
+  there.verdict = ci_gates::Verdict::fail;
+  there.test_result = "FAILED";
+  there.report["verdict"] = "fail";
+  there.report["hardware"]["hardware_class"] = other;
+  for (ci_gates::Measurement& line : there.measurements) {
+    line.id.replace(line.id.find(own), own.size(), other);
+    line.verdict = ci_gates::Verdict::fail;
+  }
+  const auto theirs = ci_gates::attest(there, here.input, here.key);
+  REQUIRE(theirs);
+  const auto both = ci_gates::merge_attestations(here.lines, *theirs, manifest);
+  REQUIRE(both);
+  const auto classes = ci_gates::attestations_by_class(*both, manifest);
+  REQUIRE(classes.size() == 2);
+  CHECK(classes[0].hardware_class == own);
+  CHECK(classes[0].lines == here.lines);
+  CHECK(classes[1].hardware_class == other);
+  CHECK(classes[1].lines == *theirs);
+  CHECK(here.judged(*both, own));
+  CHECK(here.judged(*both));  // the server: one class that passed is enough
+  const auto refused = here.judged(*both, other);
+  REQUIRE(!refused);
+  CHECK(refused.error().reason == "trust.attestation_failed");
+
+  // Measured again there, it passes: that report is replaced, this one stays.
+  for (ci_gates::Measurement& line : there.measurements) line.verdict = ci_gates::Verdict::pass;
+  there.verdict = ci_gates::Verdict::pass;
+  there.test_result = "PASSED";
+  there.report["verdict"] = "pass";
+  const auto again = ci_gates::merge_attestations(*both, *ci_gates::attest(there, here.input, here.key), manifest);
+  REQUIRE(again);
+  CHECK(ci_gates::attestations_by_class(*again, manifest).size() == 2);
+  CHECK(here.judged(*again, other));
+  CHECK(here.judged(*again, own));
+}
+
+TEST_CASE("a report that is too old is not made younger by one of another hardware class") {
+  const Attested& here = passed();
+  const std::string own = ci_gates::this_machine().hardware_class(), other = "aarch64-dotprod-4c-8g-cpu";
+  ci_gates::GateOutcome there = here.outcome;
+  there.hardware_class = other;
+  there.report["hardware"]["hardware_class"] = other;
+  there.report["finishedOn"] = to_rfc3339(SimClock().now() + std::chrono::hours{24 * 300});
+  for (ci_gates::Measurement& line : there.measurements) line.id.replace(line.id.find(own), own.size(), other);
+  const auto both = ci_gates::merge_attestations(here.lines, *ci_gates::attest(there, here.input, here.key),
+                                                 sha256(here.outcome.manifest_bytes));
+  REQUIRE(both);
+  const Instant next_year = SimClock().now() + std::chrono::hours{24 * 366};
+  CHECK(here.judged(*both, other, next_year));
+  const auto refused = here.judged(*both, own, next_year);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == Errc::expired);
+}
+
+TEST_CASE("lines about another manifest, and what is no statement, go when a report is added") {
+  const Digest manifest = sha256(passed().outcome.manifest_bytes);
+  ci_gates::GateOutcome older = passed().outcome;
+  older.manifest_bytes += " ";
+  const auto stale = ci_gates::attest(older, passed().input, passed().key);
+  REQUIRE(stale);
+  const auto merged = ci_gates::merge_attestations("junk\n{}\n" + *stale, passed().lines, manifest);
+  REQUIRE(merged);
+  CHECK(*merged == passed().lines);
+}
+
+TEST_CASE("a statement of another kind about the same manifest stays") {
+  const Digest manifest = sha256(passed().outcome.manifest_bytes);
+  const ota::Statement provenance{{{"x", manifest}}, "https://slsa.dev/provenance/v1", "{}"};
+  const auto line =
+      ota::sign_dsse(ota::in_toto_payload_type, ota::print_statement(provenance), std::span(&passed().key, 1));
+  REQUIRE(line);
+  const auto merged = ci_gates::merge_attestations(*line + "\n" + passed().lines, passed().lines, manifest);
+  REQUIRE(merged);
+  CHECK(*merged == *line + "\n" + passed().lines);
+  CHECK(passed().judged(*merged));
+}
+
+TEST_CASE("more lines than a device reads are refused") {
+  const Digest manifest = sha256(passed().outcome.manifest_bytes);
+  const ota::Statement other{{{"x", manifest}}, "https://example.com/other/v1", "{}"};
+  const auto line = ota::sign_dsse(ota::in_toto_payload_type, ota::print_statement(other), std::span(&passed().key, 1));
+  REQUIRE(line);
+  std::string many;
+  for (std::size_t i = 0; i < ota::attestation_lines_max - 1; ++i) many += *line + "\n";
+  const auto merged = ci_gates::merge_attestations(many, passed().lines, manifest);
+  REQUIRE(!merged);
+  CHECK(merged.error().code == Errc::bad_input);
+}

@@ -50,7 +50,7 @@ TEST_CASE("a model that eats memory is stopped at the limit: reason trial.memory
   write_text(folder / "images", idx({2, 28, 28}, std::string(std::size_t{2} * 28 * 28, '\x64')));
   write_text(folder / "labels", idx({2}, {'\x01', '\x02'}));
   const auto hazy = ci_gates::Dataset::load(
-      {.name = "haze", .images = folder / "images", .labels = folder / "labels", .scale = 1 / 255.0});
+      {.name = "haze", .images = folder / "images", .labels = folder / "labels", .scale = 1 / 255.0, .slices = {}});
   REQUIRE(hazy);
   const ota::Manifest manifest = pack_example(folder.path(), "1.3.0", {"fp32"});
   const auto model = ci_gates::read_blob(folder.path(), manifest.variants[0].file);
@@ -69,8 +69,19 @@ TEST_CASE("an evaluation crosses the pipe whole") {
   seen.runtime_version = "1.30.0";
   seen.correct = "1101";
   seen.baseline_correct = "0101";
-  seen.latencies_us = {100.25, 90, 1e6};
-  seen.baseline_latencies_us = {80};
+  seen.latency.latencies_us = {100.25, 90, 1e6};
+  seen.latency.medians_us = {95};
+  seen.latency.baseline_medians_us = {80};
+  seen.latency.settled = false;
+  seen.latency.seconds = 1.5;
+  seen.model_bytes = 1;
+  seen.scanned = 2;
+  seen.with_nan = 3;
+  seen.with_infinity = 4;
+  seen.golden_compared = 5;
+  seen.golden_difference = 0.125;
+  seen.golden_error = "further off";
+  seen.load_ms = 7.5;
   seen.memory_peak_bytes = 123'456'789;
   seen.golden = {{.sample = 7,
                   .label = 2,
@@ -82,7 +93,12 @@ TEST_CASE("an evaluation crosses the pipe whole") {
   CHECK(ci_gates::to_json(*back) == ci_gates::to_json(seen));
   CHECK(back->golden == seen.golden);
   CHECK(back->reference == seen.reference);
-  CHECK(back->latencies_us == seen.latencies_us);
+  CHECK(back->latency.latencies_us == seen.latency.latencies_us);
+  CHECK(back->latency.log2_ratios() == seen.latency.log2_ratios());
+  CHECK(!back->latency.settled);
+  CHECK(back->with_infinity == 4);
+  CHECK(back->golden_compared == 5);
+  CHECK(back->golden_error == "further off");
 
   const auto empty = ci_gates::evaluation_from_json(ci_gates::to_json(Evaluation{.contract_error = "does not fit"}));
   REQUIRE(empty);
@@ -102,20 +118,21 @@ TEST_CASE("golden samples that no file may hold fail the model instead of gettin
 
 TEST_CASE("an answer that is damaged is refused by field") {
   const Json good = ci_gates::to_json(Evaluation{});
-  const std::pair<const char*, Json> damages[] = {{"opset", "seventeen"},
-                                                  {"correct", 1},
-                                                  {"latencies_us", Json::array({"fast"})},
-                                                  {"latencies_us", 3},
-                                                  {"memory_peak_bytes", -1},
-                                                  {"golden", "!"},
-                                                  {"golden", "AAAA"},
-                                                  {"reference", "{}"}};
+  const std::pair<const char*, Json> damages[] = {
+      {"opset", "seventeen"}, {"correct", 1},     {"latency", Json::object()}, {"latency", 3},
+      {"load_ms", -1},        {"scanned", "all"}, {"memory_peak_bytes", -1},   {"golden", "!"},
+      {"golden", "AAAA"},     {"reference", "{}"}};
   for (const auto& [field, value] : damages) {
     Json bad = good;
     bad[field] = value;
     INFO(field << " " << value.dump());
     CHECK(!ci_gates::evaluation_from_json(bad));
     bad.erase(field);
+    CHECK(!ci_gates::evaluation_from_json(bad));
+  }
+  for (const Json& value : {Json::array({"fast"}), Json(3), Json()}) {
+    Json bad = good;
+    bad["latency"]["latencies_us"] = value;
     CHECK(!ci_gates::evaluation_from_json(bad));
   }
 }

@@ -18,7 +18,8 @@ struct Files {
             .labels = folder / "labels",
             .scale = 0.5,
             .offset = 1.0,
-            .limit = 100};
+            .limit = 100,
+            .slices = {}};
   }
 };
 
@@ -48,13 +49,46 @@ TEST_CASE("the package's Fashion-MNIST test set is read as it is installed, gzip
                                       .images = folder / "t10k-images-idx3-ubyte.gz",
                                       .labels = folder / "t10k-labels-idx1-ubyte.gz",
                                       .scale = 1 / 255.0,
-                                      .limit = 20'000});
+                                      .limit = 20'000,
+                                      .slices = {}});
   REQUIRE(dataset);
   CHECK(dataset->size() == 10'000);
   CHECK(dataset->values_per_sample() == 784);
   std::vector<int> counts(10);
   for (std::size_t i = 0; i < dataset->size(); ++i) ++counts[std::size_t(dataset->label(i))];
   CHECK(counts == std::vector<int>(10, 1'000));
+}
+
+TEST_CASE("each sample has the number of its slice, as many as images") {
+  Files files;
+  DatasetSpec spec = files.spec(idx({3, 1, 1}, "abc"), idx({3}, {0, 1, 2}));
+  CHECK(Dataset::load(spec)->slice(2) == -1);
+  spec.slices = files.folder / "slices";
+  REQUIRE(write_file_atomic(spec.slices, idx({3}, {7, 7, 9})));
+  spec.limit = 2;
+  const auto dataset = Dataset::load(spec);
+  REQUIRE(dataset);
+  CHECK(dataset->slice(1) == 7);
+  REQUIRE(write_file_atomic(spec.slices, idx({2}, {7, 7})));
+  const auto short_file = Dataset::load(spec);
+  REQUIRE(!short_file);
+  CHECK(short_file.error().context.find("3 images but 2 slice numbers") != std::string::npos);
+}
+
+TEST_CASE("data that a model was trained on is refused, by the set's digest or its image file's") {
+  Files files;
+  const std::string images = idx({1, 1, 2}, "ab");
+  const auto dataset = Dataset::load(files.spec(images, idx({1}, {0})));
+  REQUIRE(dataset);
+  const Digest other = sha256("something else");
+  CHECK(ci_gates::refuse_training_data(*dataset, {}));
+  CHECK(ci_gates::refuse_training_data(*dataset, {other}));
+  for (const Digest& seen : {dataset->digest(), sha256(images)}) {
+    const auto refused = ci_gates::refuse_training_data(*dataset, {other, seen});
+    REQUIRE(!refused);
+    CHECK(refused.error().code == Errc::bad_input);
+    CHECK(refused.error().context.find(seen.hex()) != std::string::npos);
+  }
 }
 
 TEST_CASE("a damaged data set is refused by file and cause") {
@@ -73,7 +107,8 @@ TEST_CASE("a damaged data set is refused by file and cause") {
   CHECK(error_of(idx({0xffffffff, 0xffffffff, 0xffffffff}, ""), labels).find("overflow") != std::string::npos);
   CHECK(error_of(idx({0, 1, 2}, ""), labels).find("size 0") != std::string::npos);
   CHECK(error_of("\x1f\x8b\x08garbage", labels) != "accepted");
-  CHECK(Dataset::load({.name = "none", .images = files.folder / "absent", .labels = files.folder / "labels"})
+  CHECK(Dataset::load(
+            {.name = "none", .images = files.folder / "absent", .labels = files.folder / "labels", .slices = {}})
             .error()
             .code == Errc::not_found);
 }

@@ -16,10 +16,12 @@ struct Bench {
   ci_gates::Dataset dataset =
       rows_of_three(folder.path(), {"\x01\x02\x09\x09\x02\x01\x01\x09\x02\x09\x01\x02", 12}, {"\x02\x00\x01\x01", 4});
 
+  ci_gates::EvaluationPlan plan{.golden_samples = 3, .cores = {}, .blocks = {.samples = 120}, .frozen_golden = {}};
+
   // Always in a child: this process never loads the runtime, so that the next test may fork again.
   Result<Evaluation> evaluate(const std::string& model, const ci_gates::BaselineModel* baseline = nullptr) {
-    return ci_gates::evaluate_in_child(onnx_runtime, model, baseline, manifest, dataset,
-                                       {.latency_samples = 120, .golden_samples = 3}, 0, std::chrono::seconds{60});
+    return ci_gates::evaluate_in_child(onnx_runtime, model, baseline, manifest, dataset, plan, 0,
+                                       std::chrono::seconds{60});
   }
   std::string contract_error_of(const std::string& model) {
     const auto seen = evaluate(model);
@@ -43,8 +45,14 @@ TEST_CASE("a model's answers are counted against the labels, with everything a g
   CHECK(seen->opset == 13);
   CHECK(seen->runtime_name == "onnxruntime");
   CHECK(!seen->runtime_version.empty());
-  CHECK(seen->latencies_us.size() == 150);  // whole blocks of 50
-  CHECK(*std::min_element(seen->latencies_us.begin(), seen->latencies_us.end()) > 0);
+  CHECK(seen->latency.latencies_us.size() == 200);  // whole blocks of 100
+  CHECK(*std::min_element(seen->latency.latencies_us.begin(), seen->latency.latencies_us.end()) > 0);
+  CHECK(seen->latency.baseline_medians_us.empty());
+  CHECK(seen->model_bytes == doubling_model().size());
+  CHECK(seen->load_ms > 0);
+  CHECK(seen->scanned == 1);  // one batch of four
+  CHECK(seen->with_nan == 0);
+  CHECK(seen->golden_compared == 0);
   CHECK(seen->memory_peak_bytes > mib);
   CHECK(seen->determinism_error.empty());
   CHECK(seen->baseline_correct.empty());
@@ -63,7 +71,45 @@ TEST_CASE("a baseline is measured in the same process, block by block, on the sa
   REQUIRE(seen);
   CHECK(seen->correct == "1110");
   CHECK(seen->baseline_correct == "0001");
-  CHECK(seen->baseline_latencies_us.size() == seen->latencies_us.size());
+  CHECK(seen->latency.baseline_medians_us.size() == seen->latency.medians_us.size());
+  CHECK(seen->latency.medians_us.size() >= ci_gates::block_pairs_min);
+}
+
+TEST_CASE("frozen golden outputs are compared on this machine, within their tolerance") {
+  Bench bench;
+  const auto first = bench.evaluate(doubling_model());
+  REQUIRE(first);
+  bench.plan.frozen_golden = first->golden;
+  const auto same = bench.evaluate(doubling_model());
+  REQUIRE(same);
+  CHECK(same->golden_compared == 3);
+  CHECK(same->golden_error.empty());
+  CHECK(same->golden_difference == 0);
+  // As if another machine had recorded something else.
+  auto values = floats_of(bench.plan.frozen_golden[1].outputs.at(0).bytes);
+  values[0] += 0.25F;
+  bench.plan.frozen_golden[1].outputs[0] = float_tensor("y", {1, 3}, values);
+  bench.plan.golden_tolerance = 0.5;
+  const auto near = bench.evaluate(doubling_model());
+  REQUIRE(near);
+  CHECK(near->golden_error.empty());
+  CHECK(near->golden_difference == 0.25);
+  bench.plan.golden_tolerance = 0.1;
+  const auto far = bench.evaluate(doubling_model());
+  REQUIRE(far);
+  CHECK(contains(far->golden_error, "y"));
+}
+
+TEST_CASE("the process runs on the cores it is pinned to, and says when there are none such") {
+  Bench bench;
+  bench.plan.cores = {0};
+  CHECK(bench.evaluate(doubling_model()));
+  bench.plan.cores = {1'000};
+  const auto nowhere = bench.evaluate(doubling_model());
+  REQUIRE(!nowhere);
+  CHECK(nowhere.error().code == Errc::unsupported);
+  CHECK(nowhere.error().reason.empty());
+  CHECK(contains(nowhere.error().context, "latency.cores"));
 }
 
 TEST_CASE("a model that leaves open what the contract fixes fits; the other way round it does not") {
@@ -98,6 +144,7 @@ TEST_CASE("a model that answers NaN is found out, and its histograms hold number
   const auto seen = bench.evaluate(log_model());  // log(1 - 3)
   REQUIRE(seen);
   CHECK(contains(seen->determinism_error, "NaN"));
+  CHECK(seen->with_nan == 1);
   CHECK(seen->correct == "10");
   CHECK(seen->reference.samples == 1);
 }
@@ -109,6 +156,7 @@ TEST_CASE("a task other than classification has neither accuracy nor a reference
   const auto seen = bench.evaluate(doubling_model());
   REQUIRE(seen);
   CHECK(seen->correct.empty());
+  CHECK(seen->scanned == 1);
   CHECK(seen->reference == telemetry::ReferenceProfile{});
   CHECK(seen->golden.size() == 3);
 }

@@ -27,7 +27,7 @@ TEST_CASE("1.1.0 passes: the manifest is frozen with what was measured, and a de
   for (const auto& line : outcome->measurements) INFO(line.id << ": " << line.detail);
   CHECK(outcome->verdict == Verdict::pass);
   CHECK(outcome->test_result == "PASSED");
-  CHECK(outcome->measurements.size() == 10);
+  CHECK(outcome->measurements.size() == 12);
   CHECK(told == std::vector<std::string>{"running fp32 over 1000 samples", "running int8 over 1000 samples"});
 
   CHECK(read_text(folder / "manifest.json") == outcome->manifest_bytes);
@@ -84,15 +84,98 @@ TEST_CASE("1.2.0 fails on accuracy, and the report says by how much and under wh
   CHECK(report["invocation"]["commit"] == "c0ffee");
 }
 
-TEST_CASE("a gate may run again: what it measured before is replaced, not added to") {
+TEST_CASE("a gate that runs again leaves the frozen manifest as it is, and checks its golden outputs here") {
   const TempDir folder;
   pack_example(folder.path(), "1.1.0", {"int8"});
-  REQUIRE(run(example_gate(folder.path())));
+  const auto first = run(example_gate(folder.path()));
+  REQUIRE(first);
   const auto again = run(example_gate(folder.path()));
   REQUIRE(again);
   CHECK(again->verdict == Verdict::pass);
-  CHECK(again->manifest.variants[0].measured.size() == 1);
-  CHECK(ota::require_frozen(again->manifest));
+  CHECK(again->manifest_bytes == first->manifest_bytes);
+  CHECK(read_text(folder / "manifest.json") == first->manifest_bytes);
+  CHECK(!find(first->measurements, "golden.outputs@" + hardware() + "/int8"));
+  const auto* golden = find(again->measurements, "golden.outputs@" + hardware() + "/int8");
+  REQUIRE(golden);
+  CHECK(golden->verdict == Verdict::pass);
+  CHECK(golden->n == 4);
+}
+
+TEST_CASE("a frozen release whose outputs differ on this machine fails here") {
+  const TempDir folder;
+  pack_example(folder.path(), "1.1.0", {"int8"});
+  REQUIRE(run(example_gate(folder.path())));
+  // As if it had been frozen on a machine that computes otherwise.
+  auto manifest = *ota::parse_manifest(read_text(folder / "manifest.json"));
+  auto golden = *runtime::parse_golden(*ci_gates::read_blob(folder.path(), *manifest.variants[0].golden));
+  auto scores = floats_of(golden[2].outputs.at(0).bytes);
+  scores[0] += 1;
+  golden[2].outputs[0] = float_tensor("logits", {1, 10}, scores);
+  manifest.variants[0].golden = *ci_gates::write_blob(folder.path(), "golden.bin", *runtime::format_golden(golden));
+  write_text(folder / "manifest.json", ota::print_manifest(manifest));
+  const auto outcome = run(example_gate(folder.path()));
+  REQUIRE(outcome);
+  CHECK(outcome->verdict == Verdict::fail);
+  const auto* line = find(outcome->measurements, "golden.outputs@" + hardware() + "/int8");
+  REQUIRE(line);
+  CHECK(line->verdict == Verdict::fail);
+  CHECK(contains(line->detail, "logits"));
+}
+
+TEST_CASE("the report says under which conditions it was measured, and how each variant behaved") {
+  const TempDir folder;
+  pack_example(folder.path(), "1.1.0", {"int8"});
+  const auto outcome = run(example_gate(folder.path()));
+  REQUIRE(outcome);
+  const Json& report = outcome->report;
+  CHECK(report["environment"]["cores"] > 0);
+  CHECK(report["environment"]["kernel"] != "");
+  CHECK(report["environment"]["noisy"] == !report["environment"]["noise"].empty());
+  CHECK(report["runtime"]["threads"] == 1);
+  CHECK(report["runtime"]["execution_provider"] == "cpu");
+  REQUIRE(report["variants"].size() == 1);
+  CHECK(report["variants"][0]["name"] == "int8");
+  CHECK(report["variants"][0]["model_bytes"] == outcome->manifest.variants[0].file.length_bytes);
+  CHECK(report["variants"][0]["load_ms"] > 0);
+  CHECK(report["variants"][0]["inferences"] == 700);
+  CHECK(report["variants"][0]["latency_p50_us"] > 0);
+  CHECK(report["input_order_seed"] == ci_gates::input_order_seed);
+  // Of the 1,000 samples of this test no drift detector can be sure.
+  CHECK(report["notes"].size() == report["environment"]["noise"].size() + 1);
+  CHECK(contains(outcome->notes.front(), "reference profile of 1000 samples"));
+}
+
+TEST_CASE("slices by class are judged, and one that the mean hides fails the release") {
+  const TempDir folder;
+  pack_example(folder.path(), "1.1.0", {"int8"});
+  ci_gates::GateInput input = example_gate(folder.path());
+  input.policy.slices.by_label = true;
+  input.policy.slices.top1_ppm_min = 500'000;
+  const auto outcome = run(input);
+  REQUIRE(outcome);
+  CHECK(outcome->verdict == Verdict::pass);
+  for (int label = 0; label < 10; ++label)
+    CHECK(find(outcome->measurements, "accuracy.top1.label-" + std::to_string(label) + "@" + hardware() + "/int8"));
+  input.policy.slices.top1_ppm_min = 900'000;  // 92 % on average, but shirts look like pullovers
+  input.policy.dataset.limit = 4'000;          // some 400 of each are enough to be sure
+  const auto strict = run(input);
+  REQUIRE(strict);
+  CHECK(strict->verdict == Verdict::fail);
+  const auto* shirts = find(strict->measurements, "accuracy.top1.label-6@" + hardware() + "/int8");
+  REQUIRE(shirts);
+  CHECK(shirts->verdict == Verdict::fail);
+  CHECK(contains(shirts->detail, "label-6"));
+}
+
+TEST_CASE("data that the model was trained on is refused before anything runs") {
+  const TempDir folder;
+  pack_example(folder.path(), "1.1.0", {"int8"});
+  ci_gates::GateInput input = example_gate(folder.path());
+  input.policy.training_digests = {digest_file(input.policy.dataset.images)->sha256};
+  const auto refused = run(input);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == Errc::bad_input);
+  CHECK(contains(refused.error().context, "training_sha256"));
 }
 
 TEST_CASE("a model that crashes, hangs or will not load fails its own check, is said so, and stays a draft") {
@@ -161,7 +244,10 @@ TEST_CASE("against a deployed release accuracy and latency are compared, and the
   REQUIRE(regression);
   CHECK(regression->verdict == Verdict::fail);
   CHECK(regression->value > 100'000);  // it lost more than ten points
-  CHECK(find(outcome->measurements, "latency.regression@" + hardware() + "/fp32"));
+  const auto* latency = find(outcome->measurements, "latency.regression@" + hardware() + "/fp32");
+  REQUIRE(latency);
+  CHECK(latency->n >= 20);
+  CHECK(latency->low.value_or(9) <= latency->value);
   CHECK(outcome->report["baseline"]["version"] == "1.1.0");
   CHECK(outcome->report["baseline"]["sha256"] == sha256("its manifest").hex());
 

@@ -13,6 +13,8 @@ images = "images.gz"
 labels = "/abs/labels"
 scale = 0.5
 limit = 100
+slices = "slices.gz"
+training_sha256 = ["00000000000000000000000000000000000000000000000000000000000000ff"]
 [accuracy]
 top1_ppm_min = 850000
 margin_ppm = 5000
@@ -20,6 +22,18 @@ margin_ppm = 5000
 p99_us_max = 50000
 samples = 800
 margin = 0.2
+seconds_max = 30
+cores = [1]
+[slices]
+by_label = true
+names = ["day", "night"]
+top1_ppm_min = 700000
+margin_ppm = 20000
+required = ["night", "label-3"]
+[load]
+ms_max = 2000
+[size]
+kib_max = 4096
 [memory]
 peak_mib_max = 512
 [golden]
@@ -48,6 +62,17 @@ TEST_CASE("a gate policy is read whole, its files relative to its own folder") {
   CHECK(policy->top1_ppm_min == 850'000);
   CHECK(policy->latency_samples == 800);
   CHECK(policy->latency_margin == 0.2);
+  CHECK(policy->latency_seconds_max == 30);
+  CHECK(policy->latency_cores == std::vector<int>{1});
+  CHECK(policy->dataset.slices == "/some/where/slices.gz");
+  CHECK(policy->training_digests.size() == 1);
+  CHECK(policy->slices.by_label);
+  CHECK(policy->slices.names == std::vector<std::string>{"day", "night"});
+  CHECK(policy->slices.top1_ppm_min == 700'000);
+  CHECK(policy->slices.margin_ppm == 20'000);
+  CHECK(policy->slices.required == std::vector<std::string>{"night", "label-3"});
+  CHECK(policy->load_ms_max == 2'000);
+  CHECK(policy->size_kib_max == 4'096);
   CHECK(policy->digest == sha256(good));
 }
 
@@ -63,6 +88,19 @@ TEST_CASE("what is wrong with a policy is said by file, section and field") {
       {"limit = 100", "limit = 0", "limit"},
       {"samples = 8\n", "samples = 257\n", "samples"},
       {"margin = 0.2", "margin = -1.0", "margin"},
+      {"seconds_max = 30", "seconds_max = 301", "seconds_max"},
+      {"cores = [1]", "cores = [-1]", "cores"},
+      {"cores = [1]", "cores = [\"one\"]", "cores"},
+      {"names = [\"day\"", "names = [\"<b>\"", "slice '<b>'"},
+      {"names = [\"day\"", "names = [\"a@b\"", "slice 'a@b'"},
+      {"names = [\"day\"", "names = [\"night\"", "is there twice"},
+      {"names = [\"day\"", "names = [\"label-1\"", "by_label"},
+      {"names = [\"day\", \"night\"]", "", "names"},
+      {"slices = \"slices.gz\"", "", "names"},
+      {"required = [\"night\"", "required = [\"dusk\"", "no slice 'dusk'"},
+      {"000000ff\"", "000000\"", "training_sha256"},
+      {"margin_ppm = 20000", "margin_ppm = 0", "margin_ppm"},
+      {"ms_max = 2000", "ms = 2000", "ms_max"},
   };
   for (const auto& [what, with, expected] : cases) {
     const std::string error = error_of(replaced(what, with));
@@ -70,6 +108,34 @@ TEST_CASE("what is wrong with a policy is said by file, section and field") {
     CHECK(error.find(expected) != std::string::npos);
     CHECK(error.find("gate.toml") != std::string::npos);
   }
+}
+
+TEST_CASE("what a policy may leave out has the defaults of the documentation") {
+  const auto policy = parse_gate_policy(R"(
+format = "ferry.gate/1"
+[dataset]
+name = "d"
+images = "i"
+labels = "l"
+[accuracy]
+top1_ppm_min = 1
+[latency]
+[memory]
+[golden]
+)",
+                                        "gate.toml");
+  REQUIRE(policy);
+  CHECK(policy->latency_margin == 0.0443);
+  CHECK(policy->latency_samples == 1'000);
+  CHECK(policy->latency_seconds_max == 60);
+  CHECK(policy->latency_cores.empty());
+  CHECK(policy->accuracy_margin_ppm == 10'000);
+  CHECK(!policy->slices.by_label);
+  CHECK(policy->slices.margin_ppm == 30'000);
+  CHECK(policy->dataset.slices.empty());
+  CHECK(policy->training_digests.empty());
+  CHECK(policy->load_ms_max == 0);
+  CHECK(policy->size_kib_max == 0);
 }
 
 TEST_CASE("text that is not TOML is refused with its place") {

@@ -40,7 +40,7 @@ inline ci_gates::Dataset rows_of_three(const Path& folder, const std::string& pi
   write_text(folder / "images", idx({count, 1, 3}, pixels));
   write_text(folder / "labels", idx({count}, labels));
   auto dataset = ci_gates::Dataset::load(
-      {.name = "rows", .images = folder / "images", .labels = folder / "labels", .offset = offset});
+      {.name = "rows", .images = folder / "images", .labels = folder / "labels", .offset = offset, .slices = {}});
   if (!dataset) throw std::runtime_error(dataset.error().context);
   return *dataset;
 }
@@ -95,7 +95,8 @@ inline ci_gates::GateInput example_gate(const Path& bundle) {
                           .images = fashion_mnist / "t10k-images-idx3-ubyte.gz",
                           .labels = fashion_mnist / "t10k-labels-idx1-ubyte.gz",
                           .scale = 1 / 255.0,
-                          .limit = 1'000};
+                          .limit = 1'000,
+                          .slices = {}};
   input.policy.top1_ppm_min = 850'000;
   input.policy.latency_samples = 700;
   input.policy.golden_samples = 4;
