@@ -23,7 +23,8 @@ Result<std::string> read_attestations(const BundleFolder& bundle);
 // anew, after its gate has a report that is about other bytes. Signatures are not looked at here.
 Result<> check_subjects(const BundleFolder& bundle, const std::string& attestations);
 
-// What the test result says of itself: PASSED | WARNED | FAILED. gate_failed when there is none.
+// What the test result says of itself: PASSED | WARNED | FAILED; the best of several hardware classes' (a device of
+// another class decides by its own). gate_failed when there is none.
 Result<std::string> claimed_result(const std::string& attestations);
 
 }  // namespace ferry::cli

@@ -4,6 +4,7 @@
 #include "cli/output.hpp"
 
 #include "ci_gates/gate.hpp"
+#include "ci_gates/render.hpp"
 #include "common/file.hpp"
 #include "ota/attestation.hpp"
 
@@ -11,6 +12,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -21,7 +23,7 @@ namespace {
 constexpr std::size_t key_bytes_max = 64 * 1024;
 
 struct RunOptions {
-  std::string folder, policy, key, report, baseline, runtime_library, commit, url;
+  std::string folder, policy, key, report, junit, baseline, runtime_library, commit, url;
 };
 
 std::string environment(const char* name) {
@@ -45,25 +47,33 @@ int exit_of(ci_gates::Verdict verdict) {
                                               : exit_gate_failed;
 }
 
-// A Markdown table for the pull request (GITHUB_STEP_SUMMARY).
-std::string markdown(const ci_gates::GateOutcome& outcome) {
-  std::string text =
-      fmt::format("### CI gate of {}@{}: **{}**\n\n| check | verdict | detail |\n| --- | --- | --- |\n",
-                  outcome.manifest.model, outcome.manifest.version, ci_gates::to_string(outcome.verdict));
-  for (const auto& line : outcome.measurements) {
-    std::string detail = line.detail;
-    std::replace_if(
-        detail.begin(), detail.end(), [](char c) { return c == '|' || c == '\n' || c == '\r'; }, ' ');
-    text += fmt::format("| {} | {} | {} |\n", line.id, ci_gates::to_string(line.verdict), detail);
-  }
-  return text + "\n";
+// Other steps of the same job write into this file too; past its limit GitHub would drop all of it.
+Result<> append_summary(const std::string& file, const ci_gates::GateOutcome& outcome) {
+  std::error_code absent;
+  const std::uintmax_t taken = std::filesystem::file_size(file, absent);
+  const std::size_t room =
+      ci_gates::summary_bytes_max - std::min<std::size_t>(ci_gates::summary_bytes_max, absent ? 0 : std::size_t(taken));
+  std::ofstream summary(file, std::ios::app | std::ios::binary);
+  summary << ci_gates::markdown(outcome, room) << std::flush;
+  if (!summary) return Error{Errc::io, "GITHUB_STEP_SUMMARY " + file + ": cannot be written"};
+  return {};
 }
 
-// Other steps of the same job write into this file too.
-Result<> append_summary(const std::string& file, const std::string& text) {
-  std::ofstream summary(file, std::ios::app | std::ios::binary);
-  summary << text << std::flush;
-  if (!summary) return Error{Errc::io, "GITHUB_STEP_SUMMARY " + file + ": cannot be written"};
+// The signed report into the bundle, beside those of other hardware classes; then the forms that CI systems read.
+Result<> write_reports(Session& session, const RunOptions& options, const ci_gates::GateOutcome& outcome,
+                       const std::string& attestations) {
+  const Path file = Path(options.folder) / "attestations.intoto.jsonl";
+  auto existing = read_file(file, ota::attestations_bytes_max);
+  if (!existing && existing.error().code != Errc::not_found) return std::move(existing).error();
+  TRY(const std::string merged,
+      ci_gates::merge_attestations(existing ? *existing : std::string(), attestations, sha256(outcome.manifest_bytes)));
+  TRY_VOID(write_file_atomic(file, merged));
+  if (!options.report.empty()) TRY_VOID(write_file_atomic(options.report, dump_json_pretty(outcome.report)));
+  if (!options.junit.empty()) TRY_VOID(write_file_atomic(options.junit, ci_gates::junit(outcome)));
+  if (const std::string summary = environment("GITHUB_STEP_SUMMARY"); !summary.empty())
+    TRY_VOID(append_summary(summary, outcome));
+  // The runner reads both streams; stdout is data.
+  if (environment("GITHUB_ACTIONS") == "true") session.err() << ci_gates::workflow_commands(outcome) << std::flush;
   return {};
 }
 
@@ -88,16 +98,13 @@ Result<int> run_gate_command(Session& session, const RunOptions& options) {
   TRY(const ci_gates::GateOutcome outcome,
       ci_gates::run_gate(input, session.clock(), [&](const std::string& line) { session.say(line); }));
   TRY(const std::string attestations, ci_gates::attest(outcome, input, key));
-  TRY_VOID(write_file_atomic(Path(options.folder) / "attestations.intoto.jsonl", attestations));
-  if (!options.report.empty()) TRY_VOID(write_file_atomic(options.report, dump_json_pretty(outcome.report)));
-  if (const std::string summary = environment("GITHUB_STEP_SUMMARY"); !summary.empty()) {
-    TRY_VOID(append_summary(summary, markdown(outcome)));
-  }
+  TRY_VOID(write_reports(session, options, outcome, attestations));
   if (session.json()) {
     session.out() << dump_json(outcome.report) << '\n';
   } else {
     print_measurements(session, outcome.report["measurements"]);
   }
+  for (const std::string& note : outcome.notes) session.say("note: " + ci_gates::plain_text(note));
   const std::string next = outcome.verdict == ci_gates::Verdict::pass
                                ? "; next: ferry release publish " + options.folder + " --key …"
                                : std::string();
@@ -115,15 +122,26 @@ Result<int> show(Session& session, const std::string& folder, const std::string&
   TRY(const BundleFolder bundle, open_bundle(folder));
   TRY(const std::string attestations, read_attestations(bundle));
   TRY_VOID(check_subjects(bundle, attestations));
-  TRY(const ota::GateReportView view, ota::read_gate_report(attestations, std::span(&key, 1)));
-  TRY(const Json report, parse_json(view.report_json, {.bytes_max = ota::attestations_bytes_max}));
+  // Verified as a whole first: nothing is shown of a file without one good report.
+  TRY(const ota::GateReportView newest, ota::read_gate_report(attestations, std::span(&key, 1)));
   if (session.json()) {
+    TRY(const Json report, parse_json(newest.report_json, {.bytes_max = ota::attestations_bytes_max}));
     session.out() << dump_json(report) << '\n';
     return exit_ok;
   }
-  session.out() << fmt::format("{}@{}  {}\n", cell(report, "model"), cell(report, "version"), view.result);
-  TRY(const Json* measurements, array_at(report, "measurements"));
-  print_measurements(session, *measurements);
+  for (const auto& one : ci_gates::attestations_by_class(attestations, bundle.digest())) {
+    if (one.hardware_class.empty()) continue;  // statements of other kinds, about the same manifest
+    const auto view = ota::read_gate_report(one.lines, std::span(&key, 1));
+    if (!view) {
+      session.say(fmt::format("{}: not shown: {}", ci_gates::plain_text(one.hardware_class), view.error().context));
+      continue;
+    }
+    TRY(const Json report, parse_json(view->report_json, {.bytes_max = ota::attestations_bytes_max}));
+    session.out() << fmt::format("{}@{}  {}  {}\n", cell(report, "model"), cell(report, "version"), view->result,
+                                 cell(report, "hardware.hardware_class"));
+    TRY(const Json* measurements, array_at(report, "measurements"));
+    print_measurements(session, *measurements);
+  }
   return exit_ok;
 }
 
@@ -140,6 +158,7 @@ void add_gate_commands(Registry& registry) {
   run->add_option("--policy", options->policy, "gate.toml")->required();
   run->add_option("--key", options->key, "The gate's private key (PEM)")->required();
   run->add_option("--report", options->report, "Also write the report here as JSON");
+  run->add_option("--junit", options->junit, "Also write the checks here as JUnit XML");
   run->add_option("--baseline", options->baseline, "Bundle folder of the deployed release, to compare with");
   run->add_option("--runtime-library", options->runtime_library, "libonnxruntime.so (FERRY_RUNTIME_LIBRARY)");
   run->add_option("--commit", options->commit, "Source commit, for the report");

@@ -40,7 +40,7 @@ class Environment {
   Environment() : Environment(std::initializer_list<std::pair<const char*, std::string>>{}) {}
   Environment(std::initializer_list<std::pair<const char*, std::string>> set) {
     for (const char* name : {"FERRY_SERVER", "FERRY_TOKEN", "FERRY_TOKEN_FILE", "FERRY_CA_FILE", "FERRY_OUTPUT",
-                             "FERRY_RUNTIME_LIBRARY", "GITHUB_SHA", "GITHUB_STEP_SUMMARY"}) {
+                             "FERRY_RUNTIME_LIBRARY", "GITHUB_ACTIONS", "GITHUB_SHA", "GITHUB_STEP_SUMMARY"}) {
       const char* value = std::getenv(name);
       before_.emplace_back(name, value ? std::optional<std::string>(value) : std::nullopt);
       ::unsetenv(name);

@@ -62,10 +62,12 @@ TEST_CASE("against the deployed release both are measured; report file, JSON and
   workshop.gated("1.1.0", folder / "candidate");
   workshop.gated("1.2.0", folder / "deployed");
   write_text(folder / "summary.md", "### An earlier step\n");
-  const Environment set{{"GITHUB_STEP_SUMMARY", (folder / "summary.md").string()}, {"GITHUB_SHA", "c0ffee"}};
+  const Environment set{
+      {"GITHUB_STEP_SUMMARY", (folder / "summary.md").string()}, {"GITHUB_SHA", "c0ffee"}, {"GITHUB_ACTIONS", "true"}};
   auto arguments = Workshop::gate_run(folder / "candidate", workshop.policy(), workshop.key("gate.pem"));
-  arguments.insert(arguments.end(), {"--baseline", (folder / "deployed").string(), "--report",
-                                     (folder / "report.json").string(), "--url", "https://ci/1", "-o", "json"});
+  arguments.insert(arguments.end(),
+                   {"--baseline", (folder / "deployed").string(), "--report", (folder / "report.json").string(),
+                    "--junit", (folder / "junit.xml").string(), "--url", "https://ci/1", "-o", "json"});
   const Ran ran = test::ferry(arguments);
   INFO(ran.err);
   const Json report = ran.json();
@@ -79,6 +81,42 @@ TEST_CASE("against the deployed release both are measured; report file, JSON and
   CHECK(summary.starts_with("### An earlier step\n"));
   CHECK(contains(summary, "### CI gate of fashion-mnist@1.1.0: **"));
   CHECK(contains(summary, "| accuracy.regression@"));
+  const std::string junit = read_text(folder / "junit.xml");
+  CHECK(contains(junit, "<testsuite name=\"" + report["hardware"]["hardware_class"].get<std::string>() + "\""));
+  CHECK(contains(junit, "name=\"accuracy.regression fp32\""));
+  // One workflow command for each check that did not pass, on stderr: stdout is the report.
+  std::size_t bad = 0, commands = 0;
+  for (const Json& line : report["measurements"]) bad += line["verdict"] != "pass";
+  for (const char* command : {"::error title=", "::warning title="}) {
+    for (std::size_t at = ran.err.find(command); at != std::string::npos; at = ran.err.find(command, at + 1))
+      ++commands;
+  }
+  CHECK(commands == bad);
+}
+
+TEST_CASE("a failed gate tells the workflow which check failed") {
+  Workshop& workshop = Workshop::shared();
+  const TempDir folder;
+  workshop.gated("1.2.0", folder / "b");
+  const Environment set{{"GITHUB_ACTIONS", "true"}};
+  const Ran ran = test::ferry(Workshop::gate_run(folder / "b", workshop.policy(), workshop.key("gate.pem")));
+  CHECK(ran.code == 6);
+  CHECK(contains(ran.err, "::error title=CI gate%3A accuracy.top1@"));
+  CHECK(!contains(ran.out, "::error"));
+}
+
+TEST_CASE("a summary that other steps have nearly filled is not made too long") {
+  Workshop& workshop = Workshop::shared();
+  const TempDir folder;
+  workshop.gated("1.2.0", folder / "b");
+  const std::string before(1024 * 1024 - 500, 'x');
+  write_text(folder / "summary.md", before);
+  const Environment set{{"GITHUB_STEP_SUMMARY", (folder / "summary.md").string()}};
+  CHECK(test::ferry(Workshop::gate_run(folder / "b", workshop.policy(), workshop.key("gate.pem"))).code == 6);
+  const std::string after = read_text(folder / "summary.md");
+  CHECK(after.size() > before.size());
+  CHECK(after.size() <= 1024 * 1024);
+  CHECK(contains(after, "cut here"));
 }
 
 TEST_CASE("a baseline of another model, or that is none, is refused") {
