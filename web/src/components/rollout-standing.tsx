@@ -5,8 +5,8 @@ import { absolute, count, plural } from "../state/format";
 import { lastOf } from "../state/rollout-actions";
 import { session } from "../state/session";
 import { Reason } from "./reason";
-import { When } from "./when";
 
+// Said aloud when it changes: nothing in it may tick, as “a minute ago” does.
 function Note({ tone, title, children }: { tone: "warn" | "plain" | "bad"; title: ComponentChildren; children?: ComponentChildren }) {
   return <div class={`note note-${tone} standing`} role="status"><p><strong>{title}</strong> {children}</p></div>;
 }
@@ -18,7 +18,7 @@ function AwaitingApproval({ rollout: { approvals = [], approvals_needed = 1, cre
     <Note tone="warn" title={`Waiting for approval: ${count(approvals.length)} of ${count(approvals_needed)}.`}>
       {plural(left, "more person has", "more people have")} to approve it, with the role operator and not {created_by}, who made it. Until then nothing is offered.
       {mine && " You made it, so it is not for you to approve."}
-      {approvals.map((one) => <span key={one.by}> {one.by} approved <When ms={one.at_ms} />.</span>)}
+      {approvals.map((one) => <span key={one.by}> {one.by} approved it at {absolute(one.at_ms)}.</span>)}
     </Note>
   );
 }

@@ -18,7 +18,7 @@ const confirm = (shown: Element) => click(shown.querySelector<HTMLButtonElement>
 
 describe("a rollout that awaits approval", () => {
   test("says who has approved, who is missing, and offers to approve or deny", async () => {
-    expect(await standing("ro-a001")).toBe("Waiting for approval: 1 of 2. 1 more person has to approve it, with the role operator and not ci, who made it. Until then nothing is offered. ola approved 60 s ago.");
+    expect(await standing("ro-a001")).toBe("Waiting for approval: 1 of 2. 1 more person has to approve it, with the role operator and not ci, who made it. Until then nothing is offered. ola approved it at 2026-11-25 09:29:00 UTC.");
     expect(buttons(await page("ro-a001"))).toEqual([["Approve", false], ["Deny", false]]);
   });
   test("cannot be approved by who made it", async () => {
