@@ -285,7 +285,7 @@ def parse_arguments():
     parser.add_argument("--folder", help="work here instead of in a temporary folder")
     parser.add_argument("--last-step", type=int, default=99, help="of the first part")
     parser.add_argument("--screenshot", metavar="PNG", help="a picture of the dashboard, made by the browser test")
-    parser.add_argument("--fleet", action="store_true", help="go on with twenty devices: canaries, controls, a live gate")
+    parser.add_argument("--quick", action="store_true", help="one device; without the fleet of twenty that follows")
     parser.add_argument("--expect", action="append", default=[], metavar="NAME=JSON",
                         help="override an expectation (a test sees that a wrong one fails)")
     return parser.parse_args()
@@ -299,7 +299,7 @@ def tell(arguments, folder, worlds):
     story.screenshot = arguments.screenshot
     try:
         story.play(arguments.last_step)
-        if arguments.fleet:
+        if not arguments.quick and arguments.last_step >= len(story.steps()):
             if not arguments.keep:
                 worlds[0].close()  # two cores: the fleet needs them
             worlds.append(World(folder / "fleet", arguments.bin))
