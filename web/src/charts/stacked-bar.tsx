@@ -5,6 +5,7 @@ export interface Part {
   label: string;
   value: number;
   tone: string; // a class of style.css: tone-good, tone-busy, …
+  href?: string; // what it counts
 }
 
 export function StackedBar({ parts, what }: { parts: Part[]; what: string }) {
@@ -27,7 +28,7 @@ export function StackedBar({ parts, what }: { parts: Part[]; what: string }) {
       <ul class="legend">
         {total === 0 && <li class="dim">no devices</li>}
         {shown.map((part) => (
-          <li key={part.label}><span class={`swatch ${part.tone}`} aria-hidden="true" /> {part.label} <strong>{count(part.value)}</strong></li>
+          <li key={part.label}><span class={`swatch ${part.tone}`} aria-hidden="true" /> {part.href ? <a href={part.href}>{part.label}</a> : part.label} <strong>{count(part.value)}</strong></li>
         ))}
       </ul>
     </div>

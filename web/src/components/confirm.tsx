@@ -12,10 +12,11 @@ interface Props {
   danger?: boolean;
   unavailable?: string; // why it cannot be done now: the button is there, but disabled, and says so
   asksReason?: boolean;
+  line?: string; // the same for a terminal
   act: (reason: string) => Promise<unknown>;
 }
 
-export function ConfirmButton({ label, question, children, danger, unavailable, asksReason, act }: Props) {
+export function ConfirmButton({ label, question, children, danger, unavailable, asksReason, line, act }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   const [busy, setBusy] = useState(false);
@@ -52,6 +53,7 @@ export function ConfirmButton({ label, question, children, danger, unavailable, 
               <input id={`${id}-reason`} value={reason} maxLength={200} autocomplete="off" onInput={(event) => setReason((event.target as HTMLInputElement).value)} />
             </p>
           )}
+          {line && <p class="dim">The same from a terminal: <code>{line}</code></p>}
           {problem && <ProblemNote problem={problem} />}
           <div class="dialog-actions">
             <button type="button" onClick={() => dialog.current?.close()}>Cancel</button>

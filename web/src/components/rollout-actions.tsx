@@ -23,7 +23,7 @@ function Outcome({ rollout, waiting }: { rollout: Rollout; waiting: string }) {
 }
 
 // As a rule the old release still lies in the other slot (docs/formats/device-api.md, `recalls`).
-function RollbackOutcome({ rollout, rollout: { version, devices, state, id } }: { rollout: Rollout }) {
+function RollbackOutcome({ rollout, rollout: { version, devices, state } }: { rollout: Rollout }) {
   const [taken, busy, waiting] = [tookIt(devices), onTheirWay(devices), devices["waiting"] ?? 0];
   return (
     <>
@@ -33,7 +33,7 @@ function RollbackOutcome({ rollout, rollout: { version, devices, state, id } }: 
         <li><strong>{count(waiting)} waiting</strong> {waiting === 1 ? "keeps" : "keep"} {before(rollout)}{state === "done" && ", and late joiners do not get it either"}</li>
         <li><strong>{version} is quarantined:</strong> it is offered to nobody until a new rollout names it</li>
       </ul>
-      <p>A device with nothing to go back to goes on with what it has. This cannot be undone. The same from a terminal: <code>ferry rollout rollback {id}</code></p>
+      <p>A device with nothing to go back to goes on with what it has. This cannot be undone.</p>
     </>
   );
 }
@@ -147,7 +147,7 @@ export function RolloutActions({ rollout, reload }: { rollout: Rollout; reload: 
             const { question, danger, what } = asked(action, rollout);
             const why = lacking(action, rollout);
             return (
-              <ConfirmButton key={action} label={actionLabels[action]} question={question} act={act(action)} asksReason {...(danger && { danger })} {...(why && { unavailable: why })}>
+              <ConfirmButton key={action} label={actionLabels[action]} question={question} act={act(action)} asksReason line={`ferry rollout ${action} ${rollout.id}`} {...(danger && { danger })} {...(why && { unavailable: why })}>
                 {what}
               </ConfirmButton>
             );

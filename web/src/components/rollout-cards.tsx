@@ -5,7 +5,7 @@ import { plural } from "../state/format";
 import type { Arm } from "../state/gate";
 import { Card } from "./card";
 import { Empty } from "./notes";
-import { RolloutDevices } from "./rollout-devices";
+import { devicesIn, RolloutDevices } from "./rollout-devices";
 import { RolloutBar } from "./rollout-line";
 import { Failures, Phases } from "./rollout-phases";
 import { RolloutPolicyFacts } from "./rollout-policy";
@@ -14,7 +14,7 @@ import { VerdictLog } from "./verdict-log";
 export function RolloutCards({ rollout: r, gate, arms }: { rollout: Rollout; gate?: ComponentChildren; arms: Map<string, Arm> }) {
   return (
     <div class="columns">
-      <Card title="Progress" wide><RolloutBar counts={r.devices} what="Devices" /></Card>
+      <Card title="Progress" wide><RolloutBar counts={r.devices} what="Devices" hrefOf={devicesIn} /></Card>
       {gate}
       <Card title="Phases"><Phases rollout={r} /></Card>
       <div class="stack">

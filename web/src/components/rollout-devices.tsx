@@ -3,7 +3,7 @@ import type { List, RolloutDevice } from "../api/types";
 import type { Arm } from "../state/gate";
 import { pageKeys, pagesOf } from "../state/pages";
 import { useResource } from "../state/resource";
-import { deviceHref, location, rolloutHref, setQuery } from "../state/router";
+import { deviceHref, location, rolloutHref, setQuery, withQuery } from "../state/router";
 import { wordOf } from "../state/words";
 import { valueOf } from "./field";
 import { Empty, Loaded } from "./notes";
@@ -16,6 +16,9 @@ import { When } from "./when";
 
 const name = "device_";
 const items = 25; // below much else
+
+// The address of the devices in one state, on the page that is shown.
+export const devicesIn = (state: string) => `${withQuery({ state, [`${name}cursor`]: "", [`${name}before`]: [] })}#devices`;
 
 export function RolloutDevices({ id, arms }: { id: string; arms: Map<string, Arm> }) {
   const query = location.value.query;

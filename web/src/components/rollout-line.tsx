@@ -8,10 +8,11 @@ import { Status, toneOf } from "./status";
 // In the order in which a device goes through them; the bar is read from left to right.
 export const deviceStates = ["committed", "trial", "staged", "downloading", "offered", "rolled_back", "rejected", "failed", "refused", "timed_out", "waiting"];
 
-export function RolloutBar({ counts, what }: { counts: DeviceCounts; what: string }) {
+// `hrefOf`: where the devices in a state are listed.
+export function RolloutBar({ counts, what, hrefOf }: { counts: DeviceCounts; what: string; hrefOf?: (state: string) => string }) {
   return (
     <StackedBar what={what} parts={deviceStates.map((state) => ({
-      label: wordOf(state), value: counts[state] ?? 0, tone: state === "waiting" ? "tone-wait" : `tone-${toneOf(state)}`,
+      label: wordOf(state), value: counts[state] ?? 0, tone: state === "waiting" ? "tone-wait" : `tone-${toneOf(state)}`, ...(hrefOf && { href: hrefOf(state) }),
     }))} />
   );
 }

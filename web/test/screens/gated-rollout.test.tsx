@@ -61,7 +61,8 @@ describe("rolling back", () => {
       "18 devices that took 1.4.1 go back to 1.4.0, at once and without a download where the other slot still holds it", "1 on its way is ordered back too, as soon as it asks",
       "1 waiting keeps 1.4.0, and late joiners do not get it either", "1.4.1 is quarantined: it is offered to nobody until a new rollout names it",
     ]);
-    expect(text(dialog)).toContain("This cannot be undone. The same from a terminal: ferry rollout rollback ro-9a01");
+    expect(text(dialog)).toContain("This cannot be undone.");
+    expect(text(dialog)).toContain("The same from a terminal: ferry rollout rollback ro-9a01");
   });
   test("of a first release does not name what it goes back to", async () => {
     server.answers["/rollouts/ro-9a01"] = { ...fixtures.gatedRollout, from_version: "" };

@@ -1,9 +1,10 @@
 // A rollout that does not simply run says why and who must act; every action says first what it will do; two people at once.
 import { describe, expect, test } from "vitest";
+import cli from "../../../docs/cli.md?raw";
 import { RolloutScreen } from "../../src/screens/rollout";
 import { session } from "../../src/state/session";
 import * as fixtures from "../fixtures";
-import { button, click, hrefs, inTheWorld, server, show, text, type } from "../support";
+import { button, click, hrefs, inTheWorld, server, show, text, type, visit } from "../support";
 
 inTheWorld();
 
@@ -163,4 +164,22 @@ test("phases are called as they are measured", async () => {
   server.answers["/rollouts/ro-7d1e"] = { ...fixtures.rollout, policy: { phases: [{ devices: 5, soak_s: 60 }, { selector: "label.ring=early", soak_s: 600 }, { percent: 100, soak_s: 0 }] }, phases: fixtures.rollout.phases.map((phase, i) => ({ ...phase, percent: i === 2 ? 100 : 0 })) };
   const shown = await page("ro-7d1e");
   expect([...shown.querySelectorAll(".phase strong:first-child")].map(text).filter((one) => one.startsWith("Phase"))).toEqual(["Phase 1: first 5 devices", "Phase 2: label.ring=early", "Phase 3: 100 %"]);
+});
+
+test("what is counted leads to the devices that it counts, from their first page", async () => {
+  visit("/rollouts/ro-7d1e?device_cursor=100&device_before=50");
+  const bar = (await page("ro-7d1e")).querySelector(".stacked")!;
+  expect(hrefs(bar).slice(0, 2)).toEqual(["/rollouts/ro-7d1e?state=committed#devices", "/rollouts/ro-7d1e?state=trial#devices"]);
+});
+
+test("every action says how to do the same from a terminal, with a command that docs/cli.md has", async () => {
+  for (const [id, names] of [["ro-a001", ["Approve", "Deny"]], ["ro-7d1e", ["Pause", "Promote", "Abort", "Roll back"]], ["ro-a004", ["Resume"]]] as const) {
+    const shown = await page(id);
+    for (const name of names) {
+      await click(button(shown, name));
+      const verb = /^ferry rollout ([a-z]+) ro-/.exec([...shown.querySelectorAll("dialog[open] code")].map(text).at(-1)!)![1]!;
+      expect(cli).toMatch(new RegExp(`ferry rollout [a-z|\\\\]*\\b${verb}\\b`));
+      await click(button(shown.querySelector("dialog[open]")!, "Cancel"));
+    }
+  }
 });

@@ -21,3 +21,12 @@ test("the page has every reason of the live gate's verdict", () => {
 test("words are short enough for a table, and end without a full stop", () => {
   for (const [code, words] of reasons) expect([code, words.length > 8 && words.length < 90 && !words.endsWith(".")]).toEqual([code, true]);
 });
+
+test("every reason that the dashboard itself speaks of is one of them", () => {
+  const sources = import.meta.glob<string>("../../src/**/*.{ts,tsx}", { query: "?raw", import: "default", eager: true });
+  const files = new Set(["rollout.toml"]);
+  const stages = new Set(listed.map((code) => code.split(".")[0]!));
+  const used = Object.values(sources).flatMap((source) => [...source.matchAll(/"([a-z]+)\.([a-z_]+)"/g)]).filter((found) => stages.has(found[1]!)).map((found) => `${found[1]}.${found[2]}`).filter((name) => !files.has(name));
+  expect(used).toContain("drift.world_changed");
+  for (const code of used) expect(listed).toContain(code);
+});
