@@ -10,12 +10,19 @@ function valueOf(value: unknown): string {
   return typeof value === "string" ? quoted(value) : String(value);
 }
 
-const lines = (values: object) => Object.entries(values).filter(([, value]) => value !== undefined && value !== null).map(([key, value]) => `${key} = ${valueOf(value)}`);
+const isTable = (value: unknown): value is object => typeof value === "object" && value !== null && !Array.isArray(value);
+const isThere = ([, value]: [string, unknown]) => value !== undefined && value !== null;
+const lines = (values: object) => Object.entries(values).filter(isThere).map(([key, value]) => `${key} = ${valueOf(value)}`);
 
-export function policyToml({ policy }: RolloutPlan): string {
-  const { phases = [], gate, ...rest } = policy;
-  const blocks = [["[rollout]", ...lines(rest)], ...(gate ? [["[gate]", ...lines(gate)]] : []), ...phases.map((phase) => ["[[phases]]", ...lines(phase)])];
-  return `${blocks.filter((block) => block.length > 1 || block[0] === "[gate]").map((block) => block.join("\n")).join("\n\n")}\n`;
+// What is one value stands in [rollout], every part in a table of its own (cli/rollout_commands.cpp, docs/cli.md).
+export function policyToml({ policy: { phases = [], ...rest } }: RolloutPlan): string {
+  const members = Object.entries(rest).filter(isThere);
+  const blocks = [
+    ["[rollout]", ...lines(Object.fromEntries(members.filter(([, value]) => !isTable(value))))],
+    ...members.flatMap(([key, value]) => (isTable(value) ? [[`[${key}]`, ...lines(value)]] : [])),
+    ...phases.map((phase) => ["[[phases]]", ...lines(phase)]),
+  ];
+  return `${blocks.map((block) => block.join("\n")).join("\n\n")}\n`;
 }
 
 // As a shell reads it: whatever somebody typed stays one word.

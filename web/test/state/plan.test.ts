@@ -87,7 +87,7 @@ describe("for a terminal", () => {
   test("the plan is a TOML file and one line", () => {
     const { plan } = planOf(form("selector=label.site%3Doslo&name=it%27s&site_label=site&site_devices=1&lift=on"), true);
     expect(policyToml(plan)).toContain('[rollout]\nfailures_max = 0\n');
-    expect(policyToml(plan)).toContain('site_budget = {label = "site", devices_max = 1}\n');
+    expect(policyToml(plan)).toContain('[site_budget]\nlabel = "site"\ndevices_max = 1\n');
     expect(policyToml(plan)).toContain("[gate]\nwarm_up_s = 60\njudge = {pairs_pass_min = 20,");
     expect(policyToml(plan)).toContain("[[phases]]\npercent = 10\nsoak_s = 600\n\n[[phases]]\npercent = 50\n");
     expect(createLine(plan)).toBe("ferry rollout create fashion-mnist@1.4.0 --selector label.site=oslo --name 'it'\\''s' --lift-quarantine --policy rollout.toml");
@@ -95,6 +95,12 @@ describe("for a terminal", () => {
   test.each(["$(reboot)", "`id`", "a;b", "'; rm -rf / #", "a\nb", "*"])("what somebody typed (%s) stays one word of the shell", (text) => {
     const line = createLine({ model: "m", version: "1.0.0", selector: text, policy: {} });
     expect(line).toBe(text === "*" ? "ferry rollout create m@1.0.0 --policy rollout.toml" : `ferry rollout create m@1.0.0 --selector '${text.replace(/'/g, "'\\''")}' --policy rollout.toml`);
+  });
+  test("every part of the policy has the table that docs/cli.md names", async () => {
+    const cli = (await import("../../../docs/cli.md?raw")).default;
+    const tables = [...policyToml(planOf(form(written), true).plan).matchAll(/^\[+([a-z_]+)\]+$/gm)].map((found) => found[1]!);
+    expect([...new Set(tables)].sort()).toEqual(["gate", "penalty", "phases", "rollout", "site_budget", "window"]);
+    for (const name of tables) expect(cli).toContain(`[${name}]`);
   });
   test("a string of TOML cannot end early", () => expect(policyToml({ model: "m", version: "1", selector: "*", policy: { site_budget: { label: 'a"\nb = 1\u007f', devices_max: 1 } } })).toContain('label = "a\\"\\nb = 1\\u007f"'));
 });
