@@ -44,6 +44,7 @@ function PromoteOutcome({ rollout }: { rollout: Rollout }) {
   return (
     <>
       <p>{next ? <>The rest of phase {rollout.phase + 1} is skipped, its soak too: <strong>{plural(more, "device")}</strong> of phase {rollout.phase + 2} are offered {rollout.version} now.</> : "The rest of the last phase's soak is skipped."} Failures already counted stay counted.</p>
+      {rollout.reason === "rollout.success" && <p>Fewer of this phase's devices run {rollout.version} than the policy asks for. A person who promotes now takes them for enough.</p>}
       {rollout.gate && !rollout.gate.passed && <p><strong>The live gate has not passed.</strong> A person who promotes now takes its place.</p>}
     </>
   );

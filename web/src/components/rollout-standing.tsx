@@ -36,7 +36,7 @@ function Paused({ rollout }: { rollout: Rollout }) {
     );
   }
   if (rollout.reason === "rollout.success") {
-    return <Note tone="warn" title="Paused: too few devices of this phase run the release.">{entry?.detail && <>{entry.detail}. </>}{next}</Note>;
+    return <Note tone="warn" title="Paused: too few devices of this phase run the release.">{entry?.detail && <>{entry.detail}. </>}Promote takes that for enough and goes on; Retry failed, then Resume, offers it again to those that could not install it. Resume alone would pause again.</Note>;
   }
   return <Note tone="warn" title={`Paused ${who}.`}>{entry?.detail && <>“{entry.detail}”. </>}{next}</Note>;
 }

@@ -20,7 +20,7 @@ const byState: Record<string, Action[]> = {
   awaiting_approval: ["approve", "deny"],
   scheduled: ["abort"],
   running: ["pause", "promote", "retry", "abort", "rollback"],
-  paused: ["resume", "retry", "abort", "rollback"],
+  paused: ["resume", "promote", "retry", "abort", "rollback"],
   failed: ["retry", "rollback"],
   done: ["rollback"],
   aborted: ["rollback"],
@@ -31,6 +31,8 @@ export function offeredActions({ state, reason, recalled, devices }: Pick<Rollou
     // A rollout that failed for its failures runs again with fewer of them; one that a gate stopped does not.
     if (action === "retry") return !recalled && retryable(devices) > 0 && (state !== "failed" || reason === "rollout.failures");
     if (action === "rollback") return !recalled;
+    // A phase with too few successes pauses again unless a person takes them for enough.
+    if (action === "promote") return state === "running" || reason === "rollout.success";
     return true;
   });
 }

@@ -78,7 +78,8 @@ describe("a paused rollout", () => {
   });
   test("because too few devices took it says so", async () => {
     server.answers["/rollouts/ro-7d1e"] = { ...fixtures.rollout, state: "paused", reason: "rollout.success", log: [{ at_ms: fixtures.now, phase: 1, verdict: "hold", decision: "pause", detail: "13 of the phase's 20 devices run the release, 80 % are needed", by: "" }] };
-    expect(await standing("ro-7d1e")).toContain("Paused: too few devices of this phase run the release. 13 of the phase's 20 devices run the release, 80 % are needed.");
+    expect(await standing("ro-7d1e")).toContain("Paused: too few devices of this phase run the release. 13 of the phase's 20 devices run the release, 80 % are needed. Promote takes that for enough and goes on; Retry failed, then Resume,");
+    expect(await words(await page("ro-7d1e"), "Promote")).toContain("A person who promotes now takes them for enough.");
   });
   test("because the world changed says what that means and where to look", async () => {
     const shown = await page("ro-a004");

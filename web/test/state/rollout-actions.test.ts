@@ -11,6 +11,7 @@ describe("what is offered", () => {
     ["awaiting_approval", ["approve", "deny"]], ["scheduled", ["abort"]], ["running", ["pause", "promote", "retry", "abort", "rollback"]], ["paused", ["resume", "retry", "abort", "rollback"]],
     ["failed", ["retry", "rollback"]], ["done", ["rollback"]], ["aborted", ["rollback"]], ["denied", []], ["a state of tomorrow", []],
   ])("while a rollout is %s", (state, actions) => expect(offeredActions(at(state))).toEqual(actions));
+  test("is to promote a phase that has too few successes, and no other that is paused", () => expect(offeredActions(at("paused", { reason: "rollout.success" }))).toEqual(["resume", "promote", "retry", "abort", "rollback"]));
   test("is no retry of what a gate stopped", () => expect(offeredActions(at("failed", { reason: "gate.latency" }))).toEqual(["rollback"]));
   test("is no retry when nobody can be asked again", () => expect(offeredActions(at("running", { devices: clean }))).toEqual(["pause", "promote", "abort", "rollback"]));
   test("is no retry and no second roll-back once everybody is ordered back", () => expect(offeredActions(at("failed", { recalled: true }))).toEqual([]));
