@@ -110,7 +110,15 @@ void Turn::recall(RolloutStatus status, std::string reason) {
 }
 
 void Turn::judged(const Judged& event) {
-  if (!running() || !gate_decides()) return;
+  if (!gate_decides()) return;
+  // A pause offers the release to nobody new; those that took it are watched on, and harm brings them back.
+  if (head().status == RolloutStatus::paused && event.decision == "fail") {
+    head().gate_reason = event.reason;
+    log(event.decision, "rollback", event.detail);
+    recall(RolloutStatus::failed, event.reason);
+    return;
+  }
+  if (!running()) return;
   const bool news = head().gate_reason != event.reason || (event.decision == "pass" && !head().gate_passed);
   head().gate_reason = event.reason;
   for (const std::string& device : event.silent) {

@@ -125,16 +125,28 @@ TEST_CASE("a failed gate, and one that held for too long, order the release off 
   }
 }
 
-TEST_CASE("the judge has nothing to say to a rollout that is paused, over, in its last phase, or not gated") {
-  Gated paused;
-  paused.feed(Paused{"ada", "", paused.at_ms});
+TEST_CASE("a paused rollout is watched on: harm brings its canaries back, and nothing else moves it") {
+  Gated play;
+  play.take_phase();
+  play.feed(Paused{"ada", "", play.at_ms});
+  const Rollout before = play.rollout;
+  for (const char* decision : {"pass", "hold"}) play.judge(decision, "gate.few_pairs", true, {"dev-000"});
+  CHECK(play.rollout.head == before.head);
+  CHECK(play.rollout.devices == before.devices);
+  play.judge("fail", "gate.latency");
+  CHECK(play.status() == RolloutStatus::failed);
+  CHECK(play.rollout.head.reason == "gate.latency");
+  CHECK(recalls_for("dev-000", {}, {&play.rollout}).size() == 1);
+}
+
+TEST_CASE("the judge has nothing to say to a rollout that is over, in its last phase, or not gated") {
   Gated over;
   over.feed(Aborted{"ada", "", over.at_ms});
   Gated last;
   last.pass();
   last.take_phase();
   REQUIRE(last.rollout.in_last_phase());
-  for (Gated* play : {&paused, &over, &last}) {
+  for (Gated* play : {&over, &last}) {
     const Rollout before = play->rollout;
     for (const char* decision : {"pass", "fail", "hold"}) play->judge(decision, "gate.latency", true);
     CHECK(play->rollout.head == before.head);
