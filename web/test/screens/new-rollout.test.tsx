@@ -72,6 +72,12 @@ describe("the form", () => {
     const page = await form("&selector=site");
     expect(problemAt(page, "Selector")).toEqual(["true", "\"site\": expected label.<name>=<value>"]);
   });
+  test("says why it does not know how many match", async () => {
+    answers(undefined, () => refusal("fashion-mnist has a rollout that is not over: ro-7d1e", 409, "rollout_active"));
+    expect(text((await form()).querySelector(".matching"))).toBe("How many match is not known: fashion-mnist has a rollout that is not over: ro-7d1e");
+    visit("/rollouts/new");
+    expect(text((await show(<NewRolloutScreen />)).querySelector(".matching"))).toBe("Choose a release to see how many devices match");
+  });
   test("is the address: what is typed goes there, and back comes back to it", async () => {
     const page = await form();
     await type(field(page, "Failed devices allowed"), "3");
