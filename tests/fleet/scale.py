@@ -42,14 +42,14 @@ def measure(folder, bin_folder, devices, seconds):
         enrolled = steady["enrolled_per_s"]
         check_in_us = cpu / check_ins * 1e6
         busy = world.fleet([world.token(devices)], f"devices = {devices}\ndownload = false\n[traffic]\nper_s = 20\n", "busy")
-        rollout = world.roll_out("1.0.0", {"device_timeout_s": 600, "trial": TRIAL, "failures_max": devices})
-        wait_until("all devices run it", lambda: busy.status()["running"].get("fashion-mnist 1.0.0") == devices, 600)
-        _, busy_cpu, busy_check_ins, uploads = between(busy, seconds)
+        world.roll_out("1.0.0", {"device_timeout_s": 600, "trial": TRIAL, "failures_max": devices})
+        wait_until("all devices run it, and have uploaded", lambda: busy.status()["running"].get("fashion-mnist 1.0.0") == devices
+                   and busy.status()["uploads"] > devices, 600)
+        passed_busy, busy_cpu, busy_check_ins, uploads = between(busy, seconds)
         upload_us = (busy_cpu * 1e6 - busy_check_ins * check_in_us) / max(uploads, 1)
         busy.stop()
         print(f"{devices:>8} {enrolled:>10.0f} {check_ins / passed:>11.0f} {check_in_us:>11.0f} {steady['check_in_p50_us']:>8.0f} "
-              f"{steady['check_in_p99_us']:>8.0f} {uploads / seconds:>9.0f} {upload_us:>9.0f}", flush=True)
-        return rollout
+              f"{steady['check_in_p99_us']:>8.0f} {uploads / passed_busy:>9.0f} {upload_us:>9.0f}", flush=True)
     finally:
         world.close()
 

@@ -19,7 +19,7 @@ images = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz"
 labels = "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz"
 scale = 0.00392156862745098
 offset = 0.0
-limit = 1000
+limit = {samples}
 [accuracy]
 top1_ppm_min = 100000
 margin_ppm = 500000
@@ -84,12 +84,12 @@ class VirtualFleet:
 class SmallWorld(World):
     """`serve()`, then releases, tokens, fleets, rollouts."""
 
-    def __init__(self, folder, bin_folder):
+    def __init__(self, folder, bin_folder, gate_samples=1000):
         super().__init__(folder, bin_folder)
         require((self.bin / "ferry-fleet").exists(), f"{self.bin / 'ferry-fleet'} is missing: build it first")
         self.fleets, self.counter = [], 0
         (self.folder / "bundle.toml").write_text(recipe())
-        (self.folder / "gate.toml").write_text(GATE)
+        (self.folder / "gate.toml").write_text(GATE.format(samples=gate_samples))
 
     def serve(self, telemetry_interval_s=2):
         self.server.init()
