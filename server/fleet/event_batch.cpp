@@ -65,8 +65,11 @@ Result<DeviceEvent> parse_event(const Json& item, std::int64_t now_ms) {
   const auto text = [&](const char* key) { return event.body[key].get<std::string>(); };
   TRY_VOID(ota::check_model_name(text("model")));
   TRY(Progress state, parse_state(text("state")));
-  if (!text("rollout").empty())
-    event.fact = InboxRow{.rollout = text("rollout"), .state = state, .reason = text("reason"), .at_ms = now_ms};
+  std::string rollout = text("rollout");
+  if (rollout.empty() && state == Progress::rolled_back && !text("manifest_sha256").empty())
+    rollout = std::string(fact_by_release) + text("manifest_sha256");
+  if (!rollout.empty())
+    event.fact = InboxRow{.rollout = std::move(rollout), .state = state, .reason = text("reason"), .at_ms = now_ms};
   return event;
 }
 

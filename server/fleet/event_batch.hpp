@@ -15,6 +15,10 @@ inline constexpr std::size_t event_detail_bytes_max = 16 * 1024;
 inline constexpr std::size_t slots_detail_bytes_max = 128 * 1024;
 inline constexpr std::size_t models_per_device_max = 64;
 
+// Instead of a rollout in the fact of a device that went back from a release and names no rollout: once the rollout was
+// over the release was simply the device's. The release's digest follows; the rollout is the one that called it back.
+inline constexpr std::string_view fact_by_release = "release:";
+
 struct DeviceEvent {
   EventRow row;
   Json body;                     // as stored

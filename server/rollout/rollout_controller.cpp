@@ -1,6 +1,7 @@
 // Load, feed, persist, publish.
 #include "server/rollout/rollout_controller.hpp"
 
+#include "server/fleet/event_batch.hpp"
 #include "server/rollout/pairing.hpp"
 #include "telemetry/judge_record.hpp"
 
@@ -56,6 +57,17 @@ void RolloutController::put(std::unique_ptr<Rollout> rollout) {
 Rollout* RolloutController::loaded(const std::string& id) {
   const auto found = rollouts_.find(id);
   return found == rollouts_.end() ? nullptr : found->second.get();
+}
+
+Rollout* RolloutController::meant_by(const InboxRow& fact) {
+  if (!fact.rollout.starts_with(fact_by_release)) return loaded(fact.rollout);
+  const std::string_view release = std::string_view(fact.rollout).substr(fact_by_release.size());
+  for (const auto& [model, rollouts] : by_model_)
+    for (const Rollout* rollout : rollouts)  // the newest first
+      if (rollout->head.recalled && rollout->plan.manifest_sha256.hex() == release &&
+          rollout->progress_of(fact.device) == Progress::committed)
+        return loaded(rollout->plan.id);
+  return nullptr;
 }
 
 void RolloutController::tell(const Rollout& rollout) {
@@ -381,7 +393,7 @@ Result<bool> RolloutController::take_inbox() {
   while (true) {
     TRY(auto rows, devices_.inbox(inbox_batch_max));
     for (const InboxRow& row : rows) {
-      Rollout* rollout = loaded(row.rollout);
+      Rollout* rollout = meant_by(row);
       if (!rollout) {
         TRY_VOID(devices_.remove_inbox(row.id));
         continue;

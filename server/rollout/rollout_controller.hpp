@@ -101,6 +101,7 @@ class RolloutController {
   Result<bool> look_at_world(Rollout& rollout, std::int64_t now_ms);
   const Selection& cached_selection(const Rollout& rollout);
   Rollout* loaded(const std::string& id);
+  Rollout* meant_by(const InboxRow& fact);  // null: none
   void put(std::unique_ptr<Rollout> rollout);
   void tell(const Rollout& rollout);
   Result<bool> take_inbox();

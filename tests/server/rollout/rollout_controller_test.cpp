@@ -201,6 +201,30 @@ TEST_CASE("facts about rollouts that are not known are dropped, and hold nothing
   CHECK(need(store.inbox(10)).empty());
 }
 
+TEST_CASE("a rollout that is over and called back counts the devices that go back, although they have forgotten it") {
+  for (const bool aborted : {false, true}) {
+    Core core;
+    core.add_devices(2);
+    RolloutPolicy policy;
+    if (aborted) policy.phases = {Phase{.percent = 50, .soak_s = 3600}, Phase{}};
+    const std::string id = core.create("1.1.0", policy);
+    for (const char* device : {"dev-000", "dev-001"}) {
+      if (core.check_in(device)["models"].empty()) continue;  // not in the first phase
+      core.tell(device, Core::update_event(1, id, "1.1.0", "committed"));
+    }
+    if (aborted) need(core.controller->act(id, Aborted{"ada", "", 1}, std::nullopt));
+    REQUIRE(core.rollout(id).head.status == (aborted ? RolloutStatus::aborted : RolloutStatus::done));
+    const std::int64_t took_it = aborted ? 1 : 2;
+    REQUIRE(core.rollout(id).count(Progress::committed) == took_it);
+    need(core.controller->act(id, RolledBack{"ada", "", 1}, std::nullopt));
+    for (const char* device : {"dev-000", "dev-001"})
+      core.tell(device, Core::update_event(2, "", "1.1.0", "rolled_back", "operator.rollback"));
+    CHECK(core.rollout(id).count(Progress::rolled_back) == took_it);  // nobody who never had it
+    core.tell("dev-000", Core::update_event(3, "", "1.0.0", "rolled_back", "operator.rollback"));
+    CHECK(core.rollout(id).count(Progress::rolled_back) == took_it);
+  }
+}
+
 TEST_CASE("labels choose the devices; a device that is labelled later joins, one that is revoked is not waited for") {
   Core core;
   core.add_device("dev-a", R"({"site": "oslo"})");
