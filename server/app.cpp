@@ -96,10 +96,11 @@ Result<> App::load() {
   });
   assignments_.emplace(*rollouts_, config_.telemetry_interval_or_default_s());
   telemetry_.emplace(*database_);
-  services_.reset(new Services{config_,       clock_,      random_,   log_,    *database_, *authority_, fleet_,
-                               *access_,      *enrolment_, *reports_, *trust_, *blobs_,    *releases_,  *rollouts_,
-                               *assignments_, *telemetry_, *drift_,   hub_,    metrics_,   *ui_,        "",
-                               false});
+  intake_.emplace(*drift_, rollouts_->gates(), *telemetry_, clock_);
+  services_.reset(new Services{config_,    clock_,     random_,       log_,        *database_, *authority_,
+                               fleet_,     *access_,   *enrolment_,   *reports_,   *trust_,    *blobs_,
+                               *releases_, *rollouts_, *assignments_, *telemetry_, *drift_,    *intake_,
+                               hub_,       metrics_,   *ui_,          "",          false});
   return {};
 }
 

@@ -69,6 +69,7 @@ class App {
   std::optional<RolloutController> rollouts_;
   std::optional<Assignments> assignments_;
   std::optional<TelemetryStore> telemetry_;
+  std::optional<TelemetryIntake> intake_;
   Metrics metrics_;
   std::unique_ptr<Services> services_;
 

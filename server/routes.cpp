@@ -40,7 +40,6 @@ constexpr DeviceRoute device_table[] = {
     {"GET", "/device/v1/metadata/{file}", Who::device, device_metadata, blocking},
     {"GET", "/device/v1/targets/{path...}", Who::device, device_target, blocking},
     {"GET", "/device/v1/blobs/sha256/{hex}", Who::device, device_blob, blocking},
-    {"POST", "/v1/metrics", Who::device, device_metrics, {false, telemetry::upload_bytes_max}},
 };
 
 struct OperatorRoute {
@@ -116,6 +115,14 @@ http::Router device_routes(Services& services) {
       route.guard = [&services](const http::Request& request) { return refuse_device(services, request); };
     router.add(std::move(route));
   }
+  // Many devices' uploads are on their way to one disk: they wait there, not on threads.
+  http::Route metrics;
+  metrics.method = "POST";
+  metrics.pattern = "/v1/metrics";
+  metrics.body_bytes_max = telemetry::upload_bytes_max;
+  metrics.guard = [&services](const http::Request& request) { return refuse_device(services, request); };
+  metrics.async = [&services](const http::Request& request) { return device_metrics(services, request); };
+  router.add(std::move(metrics));
   return router;
 }
 

@@ -11,6 +11,7 @@
 #include "server/rollout/rollout_controller.hpp"
 #include "server/static_files.hpp"
 #include "server/store/telemetry.hpp"
+#include "server/telemetry_intake.hpp"
 #include "server/trust/trust_store.hpp"
 
 namespace ferry::server {
@@ -35,6 +36,7 @@ struct Services {
   Assignments& assignments;
   TelemetryStore& telemetry;
   DriftMonitor& drift;
+  TelemetryIntake& intake;
   std::shared_ptr<EventHub> hub;
   Metrics& metrics;
   const StaticFiles& ui;

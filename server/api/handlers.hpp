@@ -3,6 +3,8 @@
 #pragma once
 #include "server/services.hpp"
 
+#include <boost/asio/awaitable.hpp>
+
 namespace ferry::server::api {
 
 using Handler = Result<http::Response> (*)(Services&, const http::Request&);
@@ -18,7 +20,7 @@ Result<http::Response> device_events(Services&, const http::Request&);
 Result<http::Response> device_metadata(Services&, const http::Request&);
 Result<http::Response> device_target(Services&, const http::Request&);
 Result<http::Response> device_blob(Services&, const http::Request&);
-Result<http::Response> device_metrics(Services&, const http::Request&);
+boost::asio::awaitable<http::Response> device_metrics(Services&, const http::Request&);  // waits for the disk
 
 // --- people and CI ask (docs/formats/operator-api.md) ---
 Result<http::Response> get_trust(Services&, const http::Request&);

@@ -42,6 +42,33 @@ std::optional<ReferenceProfile> read_reference(const BlobStore& blobs, const Dig
 
 Result<> DriftMonitor::load() {
   std::lock_guard lock(mutex_);
+  return load_locked();
+}
+
+// After uploads that were applied in memory did not commit.
+Result<> DriftMonitor::reload() {
+  if (!ahead_) return {};
+  cohorts_.clear();
+  places_.clear();
+  TRY_VOID(load_locked());
+  ahead_ = false;
+  return {};
+}
+
+Result<> DriftMonitor::together(LiveGates& gates, TelemetryStore& telemetry, const std::function<Result<>()>& body) {
+  std::lock_guard lock(mutex_);
+  TRY_VOID(reload());
+  together_ = true;
+  auto done = gates.together(telemetry, body);
+  together_ = false;
+  if (done)
+    ahead_ = false;
+  else if (auto again = reload(); !again)  // tried again before the next use
+    log_.error("drift", {{"error", again.error().context}});
+  return done;
+}
+
+Result<> DriftMonitor::load_locked() {
   TRY(auto rows, store_.cohorts());
   for (DriftCohortRow& row : rows) {
     Cohort cohort;
@@ -223,6 +250,7 @@ void DriftMonitor::take_back(const std::string& device, const std::vector<Staged
 Result<UploadVerdict> DriftMonitor::apply(LiveGates& gates, TelemetryStore& telemetry, const std::string& device,
                                           const telemetry::WindowReport& report, std::int64_t now_ms) {
   std::lock_guard lock(mutex_);
+  if (!together_) TRY_VOID(reload());
   const auto targets = targets_of(device, report, now_ms);
   std::vector<Staged> staged;
   std::vector<std::string> left;
@@ -235,6 +263,7 @@ Result<UploadVerdict> DriftMonitor::apply(LiveGates& gates, TelemetryStore& tele
     take_back(device, staged);
     return verdict;
   }
+  if (together_) ahead_ = ahead_ || !staged.empty() || !left.empty();
   for (Staged& one : staged) {
     if (!one.before) places_.emplace(device, one.cohort);
     if (one.closed) keep_closed(cohorts_.at(one.cohort), *one.closed);

@@ -67,6 +67,8 @@ class DriftMonitor {
   DriftMonitor& operator=(const DriftMonitor&) = delete;
 
   Result<> load();
+  // Whatever is applied in `body` commits together (LiveGates::together). When it fails nothing of it happened.
+  Result<> together(LiveGates& gates, TelemetryStore& telemetry, const std::function<Result<>()>& body);
 
   // Merges an upload once (LiveGates::apply), into the cohorts too, in the same transaction.
   Result<UploadVerdict> apply(LiveGates& gates, TelemetryStore& telemetry, const std::string& device,
@@ -125,6 +127,8 @@ class DriftMonitor {
   Result<> stage(const std::string& device, const std::string& id, const Target& target, std::int64_t now_ms,
                  std::vector<Staged>& undo);
   void take_back(const std::string& device, const std::vector<Staged>& undo);
+  Result<> load_locked();
+  Result<> reload();
   Result<> leave_others(const std::string& device, const std::map<std::string, Target>& targets,
                         std::vector<std::string>& left);
   Result<> store_closed(const Cohort& cohort, const CohortStep& step, const std::string& device);
@@ -148,7 +152,9 @@ class DriftMonitor {
   DriftStore store_;
   const telemetry::DriftPolicy policy_;
 
-  mutable std::mutex mutex_;  // guards below
+  mutable std::recursive_mutex mutex_;  // guards below; recursive because together()'s body calls apply()
+  bool together_ = false;
+  bool ahead_ = false;  // cohorts in memory may show what is not on disk: read them again before they are used
   std::map<std::string, Cohort> cohorts_;
   std::multimap<std::string, std::string> places_;                       // device -> the cohorts that know it
   std::map<std::pair<std::string, std::string>, Reference> references_;  // by model and version

@@ -68,17 +68,11 @@ Result<> LiveGates::attach(const RolloutPlan& plan) {
   gate.policy = *plan.policy.gate;
   gate.pairs = plan.pairs;
   std::lock_guard lock(mutex_);
-  TRY(auto rows, store_.load(plan.id));
-  if (rows.size() != plan.pairs.size())
-    return Error{Errc::internal, "rollout " + plan.id + ": " + std::to_string(rows.size()) + " stored pairs, planned " +
-                                     std::to_string(plan.pairs.size())};
-  for (GatePairRow& row : rows) {
-    PairState state;
-    TRY(state.evidence, unpack(row.evidence));
-    if (row.started_ms != 0 && (gate.first_started_ms == 0 || row.started_ms < gate.first_started_ms))
-      gate.first_started_ms = row.started_ms;
-    state.row = std::move(row);
-    gate.states.push_back(std::move(state));
+  TRY(gate.states, load_states(plan.id, plan.pairs.size()));
+  for (const PairState& state : gate.states) {
+    const std::int64_t started_ms = state.row.started_ms;
+    if (started_ms != 0 && (gate.first_started_ms == 0 || started_ms < gate.first_started_ms))
+      gate.first_started_ms = started_ms;
   }
   for (std::size_t i = 0; i < plan.pairs.size(); ++i) {
     places_.emplace(plan.pairs[i].canary, Place{plan.id, i, true});
@@ -86,6 +80,51 @@ Result<> LiveGates::attach(const RolloutPlan& plan) {
   }
   gates_[plan.id] = std::move(gate);
   return {};
+}
+
+Result<std::vector<LiveGates::PairState>> LiveGates::load_states(const std::string& rollout, std::size_t pairs) {
+  TRY(auto rows, store_.load(rollout));
+  if (rows.size() != pairs)
+    return Error{Errc::internal, "rollout " + rollout + ": " + std::to_string(rows.size()) + " stored pairs, planned " +
+                                     std::to_string(pairs)};
+  std::vector<PairState> states;
+  for (GatePairRow& row : rows) {
+    PairState state;
+    TRY(state.evidence, unpack(row.evidence));
+    state.row = std::move(row);
+    states.push_back(std::move(state));
+  }
+  return states;
+}
+
+// After uploads that were applied in memory did not commit.
+Result<> LiveGates::reload() {
+  if (!ahead_) return {};
+  for (auto& [rollout, gate] : gates_) {
+    TRY(gate.states, load_states(rollout, gate.pairs.size()));
+  }
+  ahead_ = false;
+  return {};
+}
+
+Result<> LiveGates::together(TelemetryStore& telemetry, const std::function<Result<>()>& body) {
+  std::lock_guard lock(mutex_);
+  if (together_) return body();
+  TRY_VOID(reload());
+  together_ = true;
+  auto done = telemetry.together([&]() -> Result<> {
+    baselines_.defer();
+    TRY_VOID(body());
+    return baselines_.flush();
+  });
+  together_ = false;
+  if (done) {
+    ahead_ = false;
+    return done;
+  }
+  baselines_.forget();
+  (void)reload();  // tried again before the next use
+  return done;
 }
 
 void LiveGates::detach(const std::string& rollout) {
@@ -111,6 +150,18 @@ Result<UploadVerdict> LiveGates::apply(TelemetryStore& telemetry, const std::str
                                        const telemetry::WindowReport& report, std::int64_t now_ms,
                                        const std::function<Result<>(std::int64_t at_ms)>& along) {
   std::lock_guard lock(mutex_);
+  if (together_) return merge(telemetry, device, report, now_ms, along);
+  UploadVerdict verdict = UploadVerdict::applied;
+  TRY_VOID(together(telemetry, [&]() -> Result<> {
+    TRY(verdict, merge(telemetry, device, report, now_ms, along));
+    return {};
+  }));
+  return verdict;
+}
+
+Result<UploadVerdict> LiveGates::merge(TelemetryStore& telemetry, const std::string& device,
+                                       const telemetry::WindowReport& report, std::int64_t now_ms,
+                                       const std::function<Result<>(std::int64_t at_ms)>& along) {
   std::vector<std::pair<Place, GatePairRow>> changed;
   auto verdict = telemetry.apply(device, report, now_ms, [&](std::int64_t at_ms) -> Result<> {
     const std::int64_t began_ms = at_ms - std::max<std::int64_t>(0, report.end_unix_ms - report.start_unix_ms);
@@ -130,6 +181,7 @@ Result<UploadVerdict> LiveGates::apply(TelemetryStore& telemetry, const std::str
   });
   if (!verdict || *verdict != UploadVerdict::applied) return verdict;
   for (auto& [place, row] : changed) {
+    ahead_ = true;  // until the transaction commits
     Gate& gate = gates_.at(place.rollout);
     gate.states[place.pair].row = std::move(row);
     gate.news = true;
@@ -173,6 +225,7 @@ telemetry::PairLook LiveGates::look_at(const Gate& gate, const PairState& state,
 
 Result<std::optional<GateLook>> LiveGates::look(const Rollout& rollout, std::int64_t now_ms) {
   std::lock_guard lock(mutex_);
+  TRY_VOID(reload());
   const auto found = gates_.find(rollout.plan.id);
   if (found == gates_.end()) return std::optional<GateLook>();
   Gate& gate = found->second;

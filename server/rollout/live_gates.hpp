@@ -20,7 +20,7 @@ struct GateLook {
 };
 
 // Thread-safe. Calls block on the database, except latest(). Lock order: the controller's, then this one's, then the
-// database's.
+// telemetry store's, then the database's.
 class LiveGates {
  public:
   explicit LiveGates(Database& database) : database_(database), store_(database), baselines_(database) {}
@@ -36,6 +36,9 @@ class LiveGates {
   Result<UploadVerdict> apply(TelemetryStore& telemetry, const std::string& device,
                               const telemetry::WindowReport& report, std::int64_t now_ms,
                               const std::function<Result<>(std::int64_t at_ms)>& along = {});
+
+  // Whatever is applied in `body` commits together (TelemetryStore::together). When it fails nothing of it happened.
+  Result<> together(TelemetryStore& telemetry, const std::function<Result<>()>& body);
 
   // What the pairs say now; nullopt when nothing has changed since the last look and that was a moment ago.
   Result<std::optional<GateLook>> look(const Rollout& rollout, std::int64_t now_ms);
@@ -62,6 +65,11 @@ class LiveGates {
     bool canary = false;
   };
 
+  Result<std::vector<PairState>> load_states(const std::string& rollout, std::size_t pairs);
+  Result<> reload();
+  Result<UploadVerdict> merge(TelemetryStore& telemetry, const std::string& device,
+                              const telemetry::WindowReport& report, std::int64_t now_ms,
+                              const std::function<Result<>(std::int64_t at_ms)>& along);
   Result<> start(Gate& gate, const std::string& rollout, PairState& state, const Pair& pair, std::int64_t now_ms);
   telemetry::PairLook look_at(const Gate& gate, const PairState& state, Progress canary, std::int64_t now_ms) const;
   std::optional<GatePairRow> taken(const Gate& gate, const Place& place, const telemetry::ReleaseWindow& window,
@@ -70,7 +78,9 @@ class LiveGates {
   Database& database_;
   GateStore store_;
   BaselineStore baselines_;
-  mutable std::mutex mutex_;  // guards below
+  mutable std::recursive_mutex mutex_;  // guards below; recursive because together()'s body calls apply()
+  bool together_ = false;
+  bool ahead_ = false;  // the pairs in memory may show what is not on disk: read them again before they are used
   std::map<std::string, Gate> gates_;
   std::multimap<std::string, Place> places_;  // by device
 };

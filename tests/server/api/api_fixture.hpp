@@ -8,6 +8,9 @@
 #include "tests/support/sim_clock.hpp"
 
 #include <fcntl.h>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
 
 namespace ferry::server::test {
 
@@ -228,7 +231,15 @@ class Server {
     if (route.guard)
       if (auto refused = route.guard(request)) return {std::move(*refused)};
     if (request.body.size() > route.body_bytes_max) return {http::problem(413, "bad_input", "body: too large")};
+    if (route.async) return {run(route, request)};
     return {route.quick ? route.quick(request) : route.blocking(request)};
+  }
+
+  static http::Response run(const http::Route& route, const http::Request& request) {
+    boost::asio::io_context io;
+    auto answer = boost::asio::co_spawn(io, route.async(request), boost::asio::use_future);
+    io.run();
+    return answer.get();
   }
 
   FileDescriptor null_;

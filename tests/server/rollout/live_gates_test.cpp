@@ -248,3 +248,21 @@ TEST_CASE("a baseline is the last full half and the one that fills") {
   CHECK(count() == 150);
   CHECK(need(store.of("dev-2", "m", "1.0.0")).empty());
 }
+
+TEST_CASE("uploads that did not commit together have shown the gate nothing") {
+  Field field;
+  const std::string id = field.begin();
+  LiveGates& gates = field.controller->gates();
+  const auto failed = gates.together(field.telemetry, [&]() -> Result<> {
+    field.everybody_reports(usual_s * 4, usual_s);
+    return Error{Errc::io, "the disk is gone"};
+  });
+  REQUIRE_FALSE(failed);
+  field.sequence -= 2 * field.plan.size();  // the devices send the same again, by their own numbers
+  REQUIRE(gates.together(field.telemetry, [&]() -> Result<> {
+    field.everybody_reports(usual_s, usual_s);
+    return {};
+  }));
+  need(field.controller->turn());
+  CHECK(field.rollout(id).head.gate_passed);
+}

@@ -232,3 +232,40 @@ TEST_CASE("counts that no device can have are refused, and the minute stays read
   // The refusal took nothing of the sequence: a corrected report with its number is applied.
   CHECK(world.apply("dev-5", report(1)) == UploadVerdict::applied);
 }
+
+TEST_CASE("what is applied together and does not commit never happened, in memory too") {
+  World world;
+  CHECK(world.apply("dev-1", report(1)) == UploadVerdict::applied);
+  const auto failed = world.store.together([&]() -> Result<> {
+    CHECK(need(world.store.apply("dev-1", report(2), now_ms)) == UploadVerdict::applied);
+    CHECK(need(world.store.apply("dev-2", report(1), now_ms)) == UploadVerdict::applied);
+    CHECK(need(world.store.apply("dev-2", report(1), now_ms)) == UploadVerdict::repeat);
+    return Error{Errc::io, "the disk is gone"};
+  });
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().context == "the disk is gone");
+  CHECK(world.sum().duration.count() == 10);
+  CHECK(need(world.store.totals("dev-2")).empty());
+  const auto stored = world.store.together([&]() -> Result<> {
+    CHECK(need(world.store.apply("dev-1", report(2), now_ms)) == UploadVerdict::applied);
+    CHECK(need(world.store.apply("dev-2", report(1), now_ms)) == UploadVerdict::applied);
+    return {};
+  });
+  REQUIRE(stored);
+  CHECK(world.sum().duration.count() == 30);
+  CHECK(need(world.store.totals("dev-1")).front().window.duration.count() == 20);
+}
+
+TEST_CASE("a device with many boots and releases goes on from what is remembered of each") {
+  World world;
+  for (int round = 1; round <= 2; ++round)
+    for (int boot = 0; boot < static_cast<int>(boots_per_device_max); ++boot) {
+      WindowReport made = report(static_cast<std::uint64_t>(round), 1, now_ms, "1.0." + std::to_string(boot));
+      made.boot = "bo-" + std::to_string(boot);
+      CHECK(world.apply("dev-1", made) == UploadVerdict::applied);
+      CHECK(world.apply("dev-1", made) == UploadVerdict::repeat);
+    }
+  const auto totals = need(world.store.totals("dev-1"));
+  REQUIRE(totals.size() == boots_per_device_max);
+  for (const DeviceTotal& total : totals) CHECK(total.window.duration.count() == 2);
+}
