@@ -6,7 +6,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from harness.processes import Program, require, wait_until  # noqa: E402
+from harness.processes import Program, StoryError, require, wait_until  # noqa: E402
 from harness.world import EXAMPLE, MODEL, World, read_json  # noqa: E402
 
 MODEL_FILE = EXAMPLE / "models" / "1.3.0" / "fp32.onnx"  # the smallest
@@ -129,7 +129,12 @@ class SmallWorld(World):
             require(not ended or seen["state"] == state, f"rollout ended {seen.get('state')} ({seen.get('reason')}), "
                     f"expected {state}: {str(seen.get('failures'))[:500]} {str(seen.get('log'))[:1000]}")
             return seen if seen.get("state") == state else None
-        return wait_until(f"rollout {rollout} is {state}", reached, limit_s)
+        try:
+            return wait_until(f"rollout {rollout} is {state}", reached, limit_s)
+        except StoryError as late:
+            seen = self.rollout(rollout)
+            raise StoryError(f"{late}; it is {seen.get('state')} ({seen.get('reason')}), devices {seen.get('devices')}, "
+                             f"log {str(seen.get('log'))[:1500]}, gate {str(self.server.api.get(f'/rollouts/{rollout}/verdict'))[-1500:]}") from None
 
     def close(self):
         for fleet in self.fleets:
