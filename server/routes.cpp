@@ -84,6 +84,7 @@ constexpr OperatorRoute operator_table[] = {
     {"GET", "/api/v1/rollouts/{id}/verdicts", Role::viewer, list_verdicts, blocking},
     {"GET", "/api/v1/overview", Role::viewer, get_overview, blocking},
     {"GET", "/api/v1/telemetry", Role::viewer, get_telemetry, blocking},
+    {"GET", "/api/v1/telemetry/classes", Role::viewer, get_telemetry_classes, blocking},
     {"GET", "/api/v1/drift", Role::viewer, get_drift, blocking},
     {"GET", "/api/v1/events", Role::viewer, get_events, quick},
     {"GET", "/version", Role::anyone, get_version, quick},

@@ -55,6 +55,7 @@ Result<http::Response> post_rollout(Services&, const http::Request&);
 Result<http::Response> act_on_rollout(Services&, const http::Request&);
 Result<http::Response> get_overview(Services&, const http::Request&);
 Result<http::Response> get_telemetry(Services&, const http::Request&);
+Result<http::Response> get_telemetry_classes(Services&, const http::Request&);
 Result<http::Response> get_drift(Services&, const http::Request&);
 Result<http::Response> get_events(Services&, const http::Request&);
 Result<http::Response> get_version(Services&, const http::Request&);

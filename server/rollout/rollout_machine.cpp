@@ -93,7 +93,11 @@ void on(Turn& turn, const RolledBack& event) {
 }
 
 void on(Turn& turn, const Promoted& event) {
-  if (turn.running()) turn.next_phase("hold", event.by.empty() ? "operator" : event.by, "promoted by a person");
+  // Too few successes wait for just this.
+  const bool unsuccessful = turn.head().status == RolloutStatus::paused && turn.head().reason == reason_rollout_success;
+  if (!turn.running() && !unsuccessful) return;
+  if (unsuccessful) turn.become(RolloutStatus::running, "");
+  turn.next_phase("hold", event.by.empty() ? "operator" : event.by, "promoted by a person");
 }
 
 void on(Turn& turn, const Approved& event) {

@@ -250,6 +250,15 @@ export const telemetry: Telemetry = {
   ],
 };
 
+export const telemetryClasses = {
+  model: "fashion-mnist",
+  items: [
+    { version: "1.1.0", hardware_class: hardwareClass, devices: 17, count: 42_113, errors: 3, p50_us: 688, p95_us: 990, p99_us: 1_503, labelled: 42_113, accuracy_ppm: 900_007 },
+    { version: "1.4.0", hardware_class: hardwareClass, devices: 20, count: 18_000, errors: 0, p50_us: 401, p95_us: 608, p99_us: 900, labelled: 18_000, accuracy_ppm: 910_000 },
+    { version: "1.4.0", hardware_class: "", devices: 1, count: 240, errors: 0, p50_us: 1_402, p95_us: 1_610, p99_us: 1_903, labelled: 0 },
+  ],
+};
+
 export const drift = driftOf(now, hardwareClass);
 export const dryRun = dryRunOf(hardwareClass);
 export const waiting = waitingRollouts(rollout, now);
@@ -264,6 +273,6 @@ export const answers: Record<string, unknown> = {
   "/rollouts/ro-7d1e/devices": rolloutDevices, "/rollouts/ro-51aa/devices": list([{ device: deviceId, state: "rolled_back", reason: "trial.memory", since_ms: now - 31 * minute, phase: 0 }]),
   [`/rollouts/${gatedRollout.id}`]: gatedRollout, [`/rollouts/${gatedRollout.id}/verdict`]: verdicts.hold, [`/rollouts/${gatedRollout.id}/devices`]: canariesOf(verdicts.hold, "committed", ""),
   [`/rollouts/${recalledRollout.id}`]: recalledRollout, [`/rollouts/${recalledRollout.id}/verdict`]: verdicts.fail, [`/rollouts/${recalledRollout.id}/devices`]: canariesOf(verdicts.fail, "rolled_back", "gate.latency"),
-  "/models": models, "/telemetry": telemetry, "/drift": drift,
+  "/models": models, "/telemetry": telemetry, "/telemetry/classes": telemetryClasses, "/drift": drift,
   ...Object.fromEntries(Object.values(waiting).flatMap((one) => [[`/rollouts/${one.id}`, one], [`/rollouts/${one.id}/devices`, list([])]])),
 };

@@ -278,6 +278,13 @@ TEST_CASE("telemetry is merged once, gzip or plain, and shown by release and dev
   const Json totals = server.get("/api/v1/devices/" + device.id).json()["telemetry"];
   REQUIRE(totals.size() == 1);
   CHECK(totals[0]["count"] == 40);
+  const Json classes = server.get("/api/v1/telemetry/classes?model=fashion-mnist").json()["items"];
+  REQUIRE(classes.size() == 1);
+  CHECK(classes[0]["count"] == 40);
+  CHECK(classes[0]["devices"] == 1);
+  CHECK(classes[0]["hardware_class"] == "");
+  CHECK(classes[0]["accuracy_ppm"] == 900'000);
+  CHECK_THAT(server.get("/api/v1/telemetry/classes?model=../x").detail(), Catch::StartsWith("model"));
   CHECK_THAT(server.ask("GET", "/metrics", "").body(),
              Catch::Contains("ferry_telemetry_windows_applied_total 2\n") &&
                  Catch::Contains("ferry_telemetry_windows_repeated_total 1\n"));

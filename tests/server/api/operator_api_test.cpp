@@ -46,6 +46,8 @@ const Entry table[] = {
     {"POST", "/api/v1/rollouts/ro-1:promote", Role::operator_},
     {"GET", "/api/v1/overview", Role::viewer},
     {"GET", "/api/v1/telemetry?model=m", Role::viewer},
+    {"GET", "/api/v1/telemetry/classes?model=m", Role::viewer},
+    {"GET", "/api/v1/drift?model=m", Role::viewer},
     {"GET", "/api/v1/events", Role::viewer},
     {"GET", "/api/v1/session", Role::viewer},
     {"DELETE", "/api/v1/session", Role::viewer},

@@ -233,6 +233,19 @@ export interface ReleaseTelemetry {
   series: SeriesPoint[];
 }
 
+export interface ClassTelemetry {
+  version: string;
+  hardware_class: string;
+  devices: number;
+  count: number;
+  errors: number;
+  p50_us: number;
+  p95_us: number;
+  p99_us: number;
+  labelled: number;
+  accuracy_ppm?: number;
+}
+
 export interface Telemetry {
   model: string;
   from_ms: number;

@@ -1,4 +1,4 @@
-import type { List, ReleaseTelemetry, SeriesPoint, Telemetry } from "../api/types";
+import type { ClassTelemetry, List, ReleaseTelemetry, SeriesPoint, Telemetry } from "../api/types";
 import { Lines, type Line } from "../charts/lines";
 import { Card } from "../components/card";
 import { DriftCard } from "../components/drift-card";
@@ -28,6 +28,28 @@ function ByRelease({ telemetry: t }: { telemetry: Telemetry }) {
       { title: "Labelled", cell: (r) => count(r.labelled), numeric: true },
       { title: "Worker memory", cell: (r) => (r.worker_memory_bytes > 0 ? bytes(r.worker_memory_bytes) : "–"), numeric: true },
     ]} />
+  );
+}
+
+// One row for each release on each hardware class: a release is gated on some classes, and runs on whatever there is.
+function ByClass({ model }: { model: string }) {
+  const classes = useResource<List<ClassTelemetry>>(`/telemetry/classes?model=${encodeURIComponent(model)}`, ["releases"], 30_000);
+  return (
+    <Loaded resource={classes}>
+      {(list) => list.items.length === 0 ? <Empty>No device has told anything of this model.</Empty> : (
+        <Table caption="Telemetry by release and hardware class, since each device took the release" rows={list.items} rowKey={(r) => `${r.version} ${r.hardware_class}`} columns={[
+          { title: "Release", cell: (r) => <a href={releaseHref(model, r.version)}>{r.version}</a> },
+          { title: "Hardware class", cell: (r) => r.hardware_class || "not told" },
+          { title: "Devices", cell: (r) => count(r.devices), numeric: true },
+          { title: "Inferences", cell: (r) => count(r.count), numeric: true },
+          { title: "Errors", cell: (r) => count(r.errors), numeric: true },
+          { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
+          { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
+          { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
+          { title: "Accuracy", cell: (r) => percent(r.accuracy_ppm), numeric: true },
+        ]} />
+      )}
+    </Loaded>
   );
 }
 
@@ -80,6 +102,7 @@ function Model({ model, window }: { model: string; window: string }) {
       {(t) => t.releases.length === 0 ? <div class="columns"><Card title="By release" wide><Empty>No telemetry in this time.</Empty></Card>{drift}</div> : (
         <div class="columns">
           <Card title="By release" wide><ByRelease telemetry={t} /></Card>
+          <Card title="By hardware class" wide><ByClass key={model} model={model} /></Card>
           {drift}
           <Card title="Latency"><Lines name="latency" title="p99 of inferences" unit={microseconds} step_s={t.step_s} fromZero lines={lines(t.releases, (p) => p.p99_us, (p) => p.count > 0)} /></Card>
           <Card title="Accuracy"><Lines name="accuracy" title="Right answers of labelled ones" unit={(v) => `${v.toFixed(1)} %`} step_s={t.step_s} lines={lines(t.releases, (p) => (100 * p.right) / p.labelled, (p) => p.labelled > 0)} /></Card>

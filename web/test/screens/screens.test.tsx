@@ -273,14 +273,22 @@ describe("telemetry", () => {
   test("of another time is asked for and stands in the address", async () => {
     const page = await show(<TelemetryScreen />);
     await type(page.querySelector<HTMLSelectElement>("#window")!, "86400");
-    expect(server.asked("GET", "/telemetry").map((call) => call.path)).toEqual(["/telemetry?model=fashion-mnist&window_s=3600", "/telemetry?model=fashion-mnist&window_s=86400"]);
+    expect(server.asked("GET", "/telemetry?").map((call) => call.path)).toEqual(["/telemetry?model=fashion-mnist&window_s=3600", "/telemetry?model=fashion-mnist&window_s=86400"]);
     expect(window.location.search).toBe("?window=86400");
   });
   test("is read again every ten seconds: the server sends no hints about it", async () => {
     await show(<TelemetryScreen />);
-    const asked = server.asked("GET", "/telemetry").length;
+    const asked = server.asked("GET", "/telemetry?").length;
     await passes(20_000);
-    expect(server.asked("GET", "/telemetry")).toHaveLength(asked + 2);
+    expect(server.asked("GET", "/telemetry?")).toHaveLength(asked + 2);
+  });
+  test("shows each release on each hardware class, also on one that was not told", async () => {
+    const page = await show(<TelemetryScreen />);
+    const table = "Telemetry by release and hardware class, since each device took the release";
+    expect(column(page, table, "Release")).toEqual(["1.1.0", "1.4.0", "1.4.0"]);
+    expect(column(page, table, "Hardware class").at(-1)).toBe("not told");
+    expect(column(page, table, "p99")).toEqual(["1.50 ms", "900 µs", "1.90 ms"]);
+    expect(column(page, table, "Accuracy")).toEqual(["90.0 %", "91.0 %", "–"]);
   });
   test("compares how often each release answers each class", async () => {
     const page = await show(<TelemetryScreen />);

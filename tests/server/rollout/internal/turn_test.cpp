@@ -46,9 +46,10 @@ TEST_CASE("trap: all of a group ended is not success, so the next phase does not
   play.tick(10 * timeout_s);
   CHECK(play.status() == RolloutStatus::paused);
   SECTION("a person may go on nevertheless") {
-    play.feed(Resumed{"ada", play.at_ms});
     play.feed(Promoted{"ada", play.at_ms});
+    CHECK(play.status() == RolloutStatus::running);
     CHECK(play.rollout.head.phase == 1);
+    CHECK(play.rollout.head.reason.empty());
   }
   SECTION("resuming alone changes nothing about it") {
     play.feed(Resumed{"ada", play.at_ms});
