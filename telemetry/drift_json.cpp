@@ -22,6 +22,7 @@ Json feature_json(const FeatureDrift& feature) {
   Json made{{"use", to_string(feature.use)}, {"n", feature.n}, {"n_ref", feature.n_ref}};
   if (feature.use != DriftUse::tested) return made;
   made["bins"] = feature.bins;
+  made["degrees"] = feature.degrees;
   made["chi_square"] = feature.statistic;
   made["p"] = feature.p;
   made["e"] = feature.e;

@@ -67,6 +67,44 @@ Statistics two_sample(const Binned& binned, double window_scale) {
   return made;
 }
 
+// The part of X² that lies in the first `order` orthogonal polynomials of the rank; all of it when order is bins - 1.
+double smooth_part(const Binned& binned, double window_scale, int order) {
+  const double n_ref = binned.n_ref, n = binned.n * window_scale;
+  const std::size_t bins = binned.reference.size();
+  std::vector<double> share(bins), rank(bins);  // of both samples together; rank from -1 to 1
+  double below = 0;
+  for (std::size_t i = 0; i < bins; ++i) {
+    share[i] = (binned.reference[i] + binned.window[i] * window_scale) / (n_ref + n);
+    rank[i] = 2 * (below + share[i] / 2) - 1;
+    below += share[i];
+  }
+  std::vector<std::vector<double>> basis{std::vector<double>(bins, 1.0)};  // orthonormal under `share`
+  const auto product = [&](const std::vector<double>& a, const std::vector<double>& b) {
+    double sum = 0;
+    for (std::size_t i = 0; i < bins; ++i) sum += share[i] * a[i] * b[i];
+    return sum;
+  };
+  double statistic = 0;
+  for (int degree = 1; degree <= order; ++degree) {
+    std::vector<double> next = basis.back();
+    for (std::size_t i = 0; i < bins; ++i) next[i] *= rank[i];
+    for (const auto& known : basis) {
+      const double along = product(next, known);
+      for (std::size_t i = 0; i < bins; ++i) next[i] -= along * known[i];
+    }
+    const double length = std::sqrt(product(next, next));
+    if (!(length > 1e-9)) break;  // empty bins: fewer polynomials than asked for, and the test errs to the safe side
+    double difference = 0;
+    for (std::size_t i = 0; i < bins; ++i) {
+      next[i] /= length;
+      difference += next[i] * (binned.window[i] / binned.n - binned.reference[i] / n_ref);
+    }
+    statistic += difference * difference / (1 / n + 1 / n_ref);
+    basis.push_back(std::move(next));
+  }
+  return statistic;
+}
+
 DriftEffect effect_of(const Binned& binned) {
   constexpr double empty_share = 1e-4;  // the convention of those who alarm on PSI
   const double chance = 1 / binned.n + 1 / binned.n_ref;
@@ -84,7 +122,8 @@ DriftEffect effect_of(const Binned& binned) {
   return {std::max(0.0, psi - (bins - 1) * chance), std::sqrt(std::max(0.0, js)), std::max(0.0, tv - tv_by_chance)};
 }
 
-FeatureDrift test_feature(const Counts& reference, const Counts& window, bool pairs, const DriftPolicy& policy) {
+FeatureDrift test_feature(DriftFeature feature, const Counts& reference, const Counts& window,
+                          const DriftPolicy& policy) {
   FeatureDrift made;
   made.n = sum_of_counts(window);
   made.n_ref = sum_of_counts(reference);
@@ -99,21 +138,24 @@ FeatureDrift test_feature(const Counts& reference, const Counts& window, bool pa
     return not_tested(DriftUse::no_reference);
   }
   if (made.n < policy.window_samples_min) return not_tested(DriftUse::too_few);
+  const bool pairs = feature == DriftFeature::confidence;  // 20 bins serve the accuracy estimate, 10 the test
   const Binned binned = join_bins(reference, window, policy.expected_min, pairs);
   made.bins = int(binned.reference.size());
   if (made.bins < 2) return not_tested(DriftUse::one_bin);
 
   made.use = DriftUse::tested;
-  const double df = made.bins - 1;
   const double scale = std::min(1.0, binned.n_ref / binned.n), n = binned.n * scale;
-  const Statistics statistics = two_sample(binned, scale);
-  made.statistic = statistics.pearson;
-  made.p = chi_square_tail(statistics.pearson, df);
-  // X² / (1 + n/N) is, given the reference, non-central with n/N times the reference's own chi-square distance.
-  const double unlucky = chi_square_quantile(policy.reference_risk / double(drift_features.size()), df);
-  const double smaller = std::min(statistics.pearson, statistics.likelihood_ratio);
+  const bool ordered = feature != DriftFeature::classes && made.bins - 1 > smooth_order;
+  made.degrees = ordered ? smooth_order : made.bins - 1;
+  const Statistics whole = two_sample(binned, scale);
+  made.statistic = ordered ? smooth_part(binned, scale, smooth_order) : whole.pearson;
+  made.p = chi_square_tail(made.statistic, made.degrees);
+  // The statistic / (1 + n/N) is, given the reference, non-central with n/N times the reference's own distance.
+  const double unlucky = chi_square_quantile(policy.reference_risk / double(drift_features.size()), made.degrees);
+  const double thin = whole.pearson > 0 ? std::min(1.0, whole.likelihood_ratio / whole.pearson) : 1;
+  const double careful = made.statistic * thin;
   const double given_reference =
-      noncentral_chi_square_tail(smaller * (1 + n / binned.n_ref), df, n / binned.n_ref * unlucky);
+      noncentral_chi_square_tail(careful * (1 + n / binned.n_ref), made.degrees, n / binned.n_ref * unlucky);
   made.e = e_value(std::max(given_reference, made.p));
   made.effect = effect_of(binned);
   return made;
@@ -238,9 +280,8 @@ WindowDrift test_drift_window(const ReferenceProfile& reference, const DriftCoun
   const DriftCounts expected = reference_counts(reference);
   double sum = 0;
   for (const DriftFeature feature : drift_features) {
-    const bool pairs = feature == DriftFeature::confidence;  // 20 bins serve the accuracy estimate, 10 the test
     FeatureDrift& one = made.features[std::size_t(feature)];
-    one = test_feature(expected[feature], counts[feature], pairs, policy);
+    one = test_feature(feature, expected[feature], counts[feature], policy);
     if (one.use != DriftUse::tested) continue;
     ++made.tested;
     sum += one.e;

@@ -32,6 +32,9 @@ std::string_view to_string(DriftUse use);
 constexpr std::uint64_t drift_counts_max = 1'000'000'000'000;
 constexpr std::size_t drift_bins_max = 10'000;
 
+// Location, spread, skewness and tails of an ordered histogram; the usual choice (Rayner and Best, 1989).
+constexpr int smooth_order = 4;
+
 // Stops at the largest uint64: hostile counts do not wrap around.
 std::uint64_t sum_of_counts(const std::vector<std::uint64_t>& counts);
 
@@ -93,8 +96,9 @@ struct FeatureDrift {
   DriftUse use = DriftUse::missing;
   std::uint64_t n = 0;  // predictions in the window
   std::uint64_t n_ref = 0;
-  int bins = 0;          // after joining neighbours; degrees of freedom + 1
-  double statistic = 0;  // two-sample chi-square X²
+  int bins = 0;          // after joining neighbours
+  int degrees = 0;       // of freedom of the statistic
+  double statistic = 0;  // two-sample chi-square X², or its smooth part S
   double p = 1;          // P(X² as large | no drift), on average over references; [0, 1]
   double e = 1;          // e-value, mean at most 1 without drift whatever this reference is; [0.5, 5240]
   DriftEffect effect;
@@ -108,11 +112,14 @@ struct WindowDrift {
   const FeatureDrift& operator[](DriftFeature feature) const { return features[std::size_t(feature)]; }
 };
 
-// X² is the two-sample statistic of STATS.md §2.4 after joining neighbours (confidence first in pairs) until each bin
-// expects `expected_min` by the *reference* (so that the window's content cannot choose the bins). p is its chi-square
-// tail. e is e_value() of a more careful tail, since p is not good enough for a test that is repeated for months:
-// - of the smaller of X² and the likelihood ratio G: X² is too large when a thin bin is over-full (measured: mean of e
-//   up to 1.5), G when one is empty, never both (measured: at most 0.95);
+// Neighbours join (confidence first in pairs) until each bin expects `expected_min` by the *reference* (so that the
+// window's content cannot choose the bins). Classes: X², the two-sample statistic of STATS.md §2.4. Confidence and mnlp
+// have an order, and a shift moves neighbours alike: S, of X²'s partition into orthogonal polynomials of the rank the
+// first `smooth_order` (Neyman, "Smooth test", 1937; docs/adr/0011); with no more bins than that S is X². p is the
+// chi-square tail. e is e_value() of a more careful tail, since p is not good enough for a test that is repeated for
+// months:
+// - of the smaller of X² and the likelihood ratio G (S shrinks as X² does): X² is too large when a thin bin is
+//   over-full (measured: mean of e up to 1.5), G when one is empty, never both (measured: at most 0.95);
 // - given this reference instead of averaged over references, as every window meets the same one: non-central with
 //   the non-centrality that only `reference_risk` of all references exceed (divided among the features).
 // Predictions beyond n = N count as n = N: a reference cannot testify to more. Huge, zero and odd counts are safe;

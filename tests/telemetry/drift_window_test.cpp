@@ -78,6 +78,98 @@ TEST_CASE("X² is the two-sample statistic and p its tail") {
   CHECK(drift.e <= e_value(drift.p));
 }
 
+namespace {
+
+// A reference of mnlp alone.
+ReferenceProfile mnlp_only(Counts counts) {
+  ReferenceProfile reference;
+  std::vector<double> bounds;
+  for (std::size_t k = 1; k < counts.size(); ++k) bounds.push_back(double(k));
+  reference.mnlp = BoundedHistogram(bounds);
+  reference.mnlp.counts = std::move(counts);
+  return reference;
+}
+
+FeatureDrift test_mnlp(const ReferenceProfile& reference, Counts counts) {
+  DriftCounts window;
+  window[DriftFeature::mnlp] = std::move(counts);
+  return test_drift_window(reference, window, small_windows())[DriftFeature::mnlp];
+}
+
+}  // namespace
+
+TEST_CASE("a shift along the order of the bins is all of S, on fewer degrees of freedom than X²") {
+  const Counts reference(10, 100'000'000), tilted{11, 13, 15, 17, 19, 21, 23, 25, 27, 29};
+  const FeatureDrift ordered = test_mnlp(mnlp_only(reference), tilted);
+  const FeatureDrift whole = test_classes(classes_only(reference), tilted, small_windows());
+  CHECK(ordered.degrees == smooth_order);
+  CHECK(ordered.bins == 10);
+  CHECK(whole.degrees == 9);
+  CHECK(ordered.statistic == Approx(whole.statistic).epsilon(1e-4));  // one straight line, the first polynomial
+  CHECK(ordered.p < whole.p / 10);
+  CHECK(ordered.e > whole.e);
+}
+
+TEST_CASE("S is never more than X², and with five bins or fewer it is X²") {
+  Draws draws(29);
+  for (const std::size_t bins : {2, 3, 5, 6, 10, 20}) {
+    for (int run = 0; run < 50; ++run) {
+      Counts reference, window;
+      for (std::size_t i = 0; i < bins; ++i) {
+        reference.push_back(500 + draws.below(2'000));
+        window.push_back(20 + draws.below(200));
+      }
+      const FeatureDrift ordered = test_mnlp(mnlp_only(reference), window);
+      const FeatureDrift whole = test_classes(classes_only(reference), window, small_windows());
+      CHECK(ordered.effect == whole.effect);
+      if (ordered.bins - 1 > smooth_order) {
+        CHECK(ordered.degrees == smooth_order);
+        CHECK(ordered.statistic <= whole.statistic * (1 + 1e-9));
+      } else {
+        CHECK(ordered == whole);
+      }
+    }
+  }
+}
+
+TEST_CASE("bins that flap against each other are not what S looks for, but a single bin that takes all is") {
+  const Counts reference(10, 1'000);
+  const FeatureDrift flapping = test_mnlp(mnlp_only(reference), {30, 10, 30, 10, 30, 10, 30, 10, 30, 10});
+  CHECK(flapping.p > 0.001);
+  for (std::size_t bin = 0; bin < 10; ++bin) {
+    Counts window(10, 10);
+    window[bin] = 110;
+    CHECK(test_mnlp(mnlp_only(reference), window).p < 1e-6);
+  }
+}
+
+TEST_CASE("the mean of the e-value of an ordered histogram is at most 1 without drift, also with thin bins") {
+  for (const std::size_t thin : {0, 2, 5, 9}) {  // bins that expect hardly five predictions
+    const std::size_t n = 200;
+    std::vector<double> shares(10, 5.02 / double(n));
+    const double rest = (1 - double(thin) * shares[0]) / double(10 - thin);
+    for (std::size_t bin = 0; bin < 10 - thin; ++bin) shares[(3 * bin + 4) % 10] = rest;
+    Counts counts;
+    for (const double share : shares) counts.push_back(std::uint64_t(std::llround(share * 1e9)));
+    const ReferenceProfile reference = mnlp_only(counts);
+    Draws draws(31 + thin);
+    double sum = 0, squares = 0, alarms = 0;
+    const int windows = 4'000;
+    for (int i = 0; i < windows; ++i) {
+      const FeatureDrift drift = test_mnlp(reference, draws.multinomial(n, shares));
+      REQUIRE(drift.degrees == smooth_order);
+      sum += drift.e;
+      squares += drift.e * drift.e;
+      alarms += drift.p < 0.05 ? 1 : 0;
+    }
+    const double mean = sum / windows, error = std::sqrt((squares / windows - mean * mean) / windows);
+    INFO("thin " << thin << ": mean " << mean << " +- " << error);
+    CHECK(mean - 3 * error <= 1);
+    CHECK(mean < 1.2);
+    CHECK(alarms / windows == Approx(0.05).margin(0.012));
+  }
+}
+
 TEST_CASE("the mean of the e-value is at most 1 without drift: every outcome of two classes, thin and full bins") {
   for (const int n : {20, 50, 100, 200}) {
     for (const double expected : {5.0, 6.0, 10.0, 20.0, 50.0}) {
