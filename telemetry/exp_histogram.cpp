@@ -76,6 +76,14 @@ void ExpHistogram::merge(const ExpHistogram& other) {
   }
 }
 
+void ExpHistogram::round_to(int digits) {
+  for (double* value : {&sum_, &min_, &max_}) {
+    int exponent = 0;
+    const double fraction = std::frexp(*value, &exponent);
+    *value = std::ldexp(std::round(std::ldexp(fraction, digits)), exponent - digits);
+  }
+}
+
 double ExpHistogram::quantile(double p) const {
   if (count_ == 0) return 0;
   const auto rank = std::max<std::uint64_t>(1, std::uint64_t(std::ceil(p * double(count_))));

@@ -25,6 +25,8 @@ class ExpHistogram {
   // Zero, negative and NaN values count as zero_count.
   void record(double seconds);
   void merge(const ExpHistogram& other);
+  // Sum, minimum and maximum keep this many binary digits; counts stay as they are.
+  void round_to(int digits);
 
   std::uint64_t count() const { return count_; }
   std::uint64_t zero_count() const { return zero_count_; }

@@ -1,260 +1,79 @@
 // Reads an OTLP ExportMetricsServiceRequest into a WindowReport; everything in it is hostile.
 #include "telemetry/internal/otlp_fields.hpp"
+#include "telemetry/internal/otlp_points.hpp"
 #include "telemetry/otlp.hpp"
 
-#include <cmath>
-#include <map>
-#include <protozero/pbf_reader.hpp>
-#include <variant>
+#include <algorithm>
+#include <charconv>
+#include <utility>
 
 namespace ferry::telemetry {
 namespace {
 
-using protozero::pbf_reader;
-using protozero::pbf_wire_type;
 using namespace otlp;
 
-constexpr std::size_t attribute_bytes_max = 256;
-constexpr std::size_t attributes_max = 32;
-constexpr std::size_t histogram_buckets_max = classes_max;
-constexpr std::uint64_t count_max = std::uint64_t{1} << 53;
-constexpr std::int64_t time_ms_max = 253'402'300'799'000;  // the year 9999
+constexpr std::size_t id_bytes_max = 128;   // of an install, a boot, a rollout
+constexpr std::size_t name_bytes_max = 64;  // of a model, a version
+constexpr std::size_t digest_hex_bytes = 64;
+constexpr std::string_view folded = "other";  // error types that are no codes, or too many
 
-// protozero throws on malformed input and so does this file; decode_otlp turns both into Errors at its edge.
-struct Refused {
-  std::string why;
-};
-
-using Attribute = std::variant<std::monostate, std::string, bool, std::int64_t>;
-using Attributes = std::map<std::string, Attribute, std::less<>>;
-
-// A message of the wire. protozero only asserts that a field has the type it is read as, but here every byte is a
-// stranger's: another type is refused.
-class Message : private pbf_reader {
- public:
-  explicit Message(std::string_view bytes) : pbf_reader(bytes.data(), bytes.size()) {}
-  using pbf_reader::next;
-  using pbf_reader::skip;
-  using pbf_reader::tag;
-  Message get_message() { return Message(get_view()); }
-  std::string_view get_view() {
-    const auto view = of(pbf_wire_type::length_delimited).pbf_reader::get_view();
-    return {view.data(), view.size()};
-  }
-  auto get_packed_fixed64() { return of(pbf_wire_type::length_delimited).pbf_reader::get_packed_fixed64(); }
-  auto get_packed_double() { return of(pbf_wire_type::length_delimited).pbf_reader::get_packed_double(); }
-  auto get_packed_uint64() { return of(pbf_wire_type::length_delimited).pbf_reader::get_packed_uint64(); }
-  std::uint64_t get_fixed64() { return of(pbf_wire_type::fixed64).pbf_reader::get_fixed64(); }
-  std::int64_t get_sfixed64() { return of(pbf_wire_type::fixed64).pbf_reader::get_sfixed64(); }
-  double get_double() { return of(pbf_wire_type::fixed64).pbf_reader::get_double(); }
-  std::int64_t get_int64() { return of(pbf_wire_type::varint).pbf_reader::get_int64(); }
-  std::int32_t get_sint32() { return of(pbf_wire_type::varint).pbf_reader::get_sint32(); }
-  std::int32_t get_enum() { return of(pbf_wire_type::varint).pbf_reader::get_enum(); }
-  bool get_bool() { return of(pbf_wire_type::varint).pbf_reader::get_bool(); }
-
- private:
-  Message& of(pbf_wire_type type) {
-    if (!has_wire_type(type)) throw Refused{"field " + std::to_string(tag()) + " has another type than OTLP gives it"};
-    return *this;
-  }
-};
-
-std::string bounded_string(Message& reader) {
-  const auto view = reader.get_view();
-  if (view.size() > attribute_bytes_max) throw Refused{"an attribute longer than 256 bytes"};
-  return std::string(view);
+bool made_of(std::string_view text, std::size_t bytes_max, std::string_view more_characters) {
+  const auto fits = [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           more_characters.find(c) != std::string_view::npos;
+  };
+  return text.size() <= bytes_max && std::ranges::all_of(text, fits);
 }
 
-void read_attribute(Message pair, Attributes& into) {
-  std::string key;
-  Attribute value;
-  while (pair.next()) {
-    if (pair.tag() == key_value::key) {
-      key = bounded_string(pair);
-    } else if (pair.tag() == key_value::value) {
-      Message any = pair.get_message();
-      while (any.next()) {
-        if (any.tag() == any_value::string)
-          value = bounded_string(any);
-        else if (any.tag() == any_value::boolean)
-          value = any.get_bool();
-        else if (any.tag() == any_value::integer)
-          value = any.get_int64();
-        else
-          any.skip();
-      }
-    } else {
-      pair.skip();
-    }
-  }
-  if (into.size() >= attributes_max) throw Refused{"more than 32 attributes"};
-  into[key] = std::move(value);
+bool starts_plainly(std::string_view text) {
+  return !text.empty() && text[0] != '-' && text[0] != '+' && text[0] != '.';
 }
 
-std::string text(const Attributes& attributes, std::string_view key) {
-  const auto found = attributes.find(key);
-  if (found == attributes.end()) return {};
-  const auto* value = std::get_if<std::string>(&found->second);
-  return value ? *value : std::string{};
-}
-
+// What a name may hold needs no escaping anywhere: not in HTML, not in a spreadsheet, not on a terminal.
 ReleaseKey release_key(const Attributes& attributes) {
   ReleaseKey key{text(attributes, "model.name"),       text(attributes, "model.version"),
                  text(attributes, "artifact.hash"),    text(attributes, "ferry.slot"),
                  text(attributes, "ferry.rollout.id"), text(attributes, "ferry.arm")};
   if (key.arm.empty()) key.arm = no_arm;
-  if (key.model.empty() || key.version.empty()) throw Refused{"a data point without model.name or model.version"};
+  if (key.model.empty() || key.version.empty())
+    throw Refused{"names", "a data point without model.name or model.version"};
+  const bool plain = made_of(key.model, name_bytes_max, "-_.") && starts_plainly(key.model) &&
+                     made_of(key.version, name_bytes_max, "-.+") && starts_plainly(key.version) &&
+                     made_of(key.manifest_sha256, digest_hex_bytes, "") && made_of(key.rollout, id_bytes_max, "-_.") &&
+                     (key.rollout.empty() || starts_plainly(key.rollout));
+  if (!plain) throw Refused{"names", "model.name, model.version, artifact.hash or ferry.rollout.id is no such name"};
+  if (!key.slot.empty() && key.slot != "a" && key.slot != "b") throw Refused{"names", "ferry.slot: expected a or b"};
+  if (key.arm != "canary" && key.arm != "control" && key.arm != no_arm)
+    throw Refused{"names", "ferry.arm: expected canary, control or none"};
   return key;
 }
 
-// One data point of any kind, before it is known which metric it belongs to.
-struct Point {
-  Attributes attributes;
-  std::uint64_t start_ns = 0, end_ns = 0;
-  std::int64_t number = 0;
-  std::vector<double> bounds;
-  std::vector<std::uint64_t> counts;
-};
-
-std::uint64_t checked_count(std::int64_t value) {
-  if (value < 0 || std::uint64_t(value) > count_max) throw Refused{"a count below 0 or above 2^53"};
-  return std::uint64_t(value);
+void add_count(std::uint64_t& into, std::uint64_t count) {
+  into = checked_count(std::int64_t(into + count));  // each at most 2^53: no overflow
 }
 
-Point read_number_point(Message reader) {
-  Point point;
-  while (reader.next()) {
-    switch (reader.tag()) {
-      case number_point::start:
-        point.start_ns = reader.get_fixed64();
-        break;
-      case number_point::time:
-        point.end_ns = reader.get_fixed64();
-        break;
-      case number_point::as_int:
-        point.number = reader.get_sfixed64();
-        break;
-      case number_point::attributes:
-        read_attribute(reader.get_message(), point.attributes);
-        break;
-      default:
-        reader.skip();
-    }
-  }
-  return point;
+void set_once(bool has_some, std::string_view metric) {
+  if (has_some) throw Refused{"repeat", std::string(metric) + " twice for one release"};
 }
 
-Point read_histogram_point(Message reader) {
-  Point point;
-  while (reader.next()) {
-    switch (reader.tag()) {
-      case histogram_point::start:
-        point.start_ns = reader.get_fixed64();
-        break;
-      case histogram_point::time:
-        point.end_ns = reader.get_fixed64();
-        break;
-      case histogram_point::bucket_counts:
-        for (const std::uint64_t count : reader.get_packed_fixed64())
-          point.counts.push_back(checked_count(std::int64_t(count)));
-        break;
-      case histogram_point::bounds:
-        for (const double bound : reader.get_packed_double()) point.bounds.push_back(bound);
-        break;
-      case histogram_point::attributes:
-        read_attribute(reader.get_message(), point.attributes);
-        break;
-      default:
-        reader.skip();
-    }
-    if (point.counts.size() > histogram_buckets_max || point.bounds.size() > histogram_buckets_max) {
-      throw Refused{"a histogram with more than 10000 buckets"};
-    }
+Confusion confusion_of(std::string_view classes) {
+  if (classes == other_classes) return other_confusion;
+  Confusion pair;
+  const auto [middle, failed] = std::from_chars(classes.data(), classes.data() + classes.size(), pair.older);
+  const char* const end = classes.data() + classes.size();
+  if (failed == std::errc() && middle != end && *middle == '>') {
+    const auto [rest, failed_too] = std::from_chars(middle + 1, end, pair.newer);
+    if (failed_too == std::errc() && rest == end && pair.older != pair.newer && pair.older < classes_max &&
+        pair.newer < classes_max)
+      return pair;
   }
-  if (point.counts.size() != point.bounds.size() + 1)
-    throw Refused{"bucket_counts is not one longer than explicit_bounds"};
-  for (std::size_t i = 0; i < point.bounds.size(); ++i) {
-    if (!std::isfinite(point.bounds[i]) || (i > 0 && !(point.bounds[i - 1] < point.bounds[i]))) {
-      throw Refused{"explicit_bounds are not finite and rising"};
-    }
-  }
-  return point;
-}
-
-struct SketchPoint {
-  Attributes attributes;
-  std::uint64_t start_ns = 0, end_ns = 0;
-  ExpHistogram sketch;
-};
-
-void read_buckets(Message reader, std::int32_t& offset, std::vector<std::uint64_t>& counts) {
-  while (reader.next()) {
-    if (reader.tag() == buckets::offset) {
-      offset = reader.get_sint32();
-    } else if (reader.tag() == buckets::counts) {
-      for (const std::uint64_t count : reader.get_packed_uint64()) {
-        counts.push_back(count);
-        if (counts.size() > ExpHistogram::buckets_max)
-          throw Refused{"more exponential buckets than 2^-20..2^7 s holds"};
-      }
-    } else {
-      reader.skip();
-    }
-  }
-}
-
-SketchPoint read_sketch_point(Message reader) {
-  SketchPoint point;
-  std::uint64_t count = 0, zero_count = 0;
-  std::int32_t offset = 0, scale = 0;
-  double sum = 0, min = 0, max = 0;
-  std::vector<std::uint64_t> counts;
-  while (reader.next()) {
-    switch (reader.tag()) {
-      case exponential_point::attributes:
-        read_attribute(reader.get_message(), point.attributes);
-        break;
-      case exponential_point::start:
-        point.start_ns = reader.get_fixed64();
-        break;
-      case exponential_point::time:
-        point.end_ns = reader.get_fixed64();
-        break;
-      case exponential_point::count:
-        count = reader.get_fixed64();
-        break;
-      case exponential_point::sum:
-        sum = reader.get_double();
-        break;
-      case exponential_point::scale:
-        scale = reader.get_sint32();
-        break;
-      case exponential_point::zero_count:
-        zero_count = reader.get_fixed64();
-        break;
-      case exponential_point::positive:
-        read_buckets(reader.get_message(), offset, counts);
-        break;
-      case exponential_point::min:
-        min = reader.get_double();
-        break;
-      case exponential_point::max:
-        max = reader.get_double();
-        break;
-      default:
-        reader.skip();
-    }
-  }
-  if (scale != ExpHistogram::scale)
-    throw Refused{"exponential histogram of scale " + std::to_string(scale) + ", expected 5"};
-  auto made = ExpHistogram::from_parts(offset, std::move(counts), zero_count, count, sum, min, max);
-  if (!made) throw Refused{made.error().context};
-  point.sketch = std::move(*made);
-  return point;
+  throw Refused{"names", "classes: expected =, other or two classes as 3>5"};
 }
 
 class ReportReader {
  public:
+  explicit ReportReader(Rejected* rejected) : rejected_(rejected) {}
+
   WindowReport read(std::string_view bytes) {
     Message request(bytes);
     bool seen = false;
@@ -263,16 +82,36 @@ class ReportReader {
         request.skip();
         continue;
       }
-      if (std::exchange(seen, true)) throw Refused{"more than one resource_metrics"};
+      if (std::exchange(seen, true)) throw Malformed{"more than one resource_metrics"};
       resource_metrics(request.get_message());
     }
-    if (report_.install.empty() || report_.boot.empty()) throw Refused{"no service.instance.id or ferry.boot.id"};
-    if (report_.seq == 0) throw Refused{"no ferry.report.seq, expected 1 or more"};
-    for (auto& [key, window] : windows_) report_.releases.push_back(std::move(window));
+    const auto is_id = [](const std::string& id) { return !id.empty() && made_of(id, id_bytes_max, "-_.:"); };
+    if (!is_id(report_.install) || !is_id(report_.boot))
+      throw Refused{"identity", "no service.instance.id or ferry.boot.id"};
+    if (report_.seq == 0) throw Refused{"identity", "no ferry.report.seq, expected 1 or more"};
+    for (auto& [key, window] : windows_) {
+      for (auto& [tensor, stats] : window.inputs)
+        if (stats.tensors == 0 && stats.values > 0) stats.tensors = window.inference_count();
+      drop_unsound(window);
+      report_.releases.push_back(std::move(window));
+    }
     return std::move(report_);
   }
 
  private:
+  // One data point that makes no sense takes nothing with it, when somebody counts it.
+  template <class Read>
+  void tolerate(Read read) {
+    try {
+      read();
+    } catch (const Malformed&) {
+      throw;
+    } catch (const Refused& refused) {
+      if (!rejected_) throw;
+      rejected_->add(refused.reason, refused.why);
+    }
+  }
+
   void resource_metrics(Message reader) {
     while (reader.next()) {
       if (reader.tag() == resource_metrics::resource)
@@ -285,24 +124,27 @@ class ReportReader {
   }
 
   void resource(Message reader) {
-    Attributes attributes;
-    while (reader.next()) {
-      if (reader.tag() == resource::attributes)
-        read_attribute(reader.get_message(), attributes);
-      else
-        reader.skip();
-    }
+    const Attributes attributes = read_attributes(reader, resource::attributes);
     report_.install = text(attributes, "service.instance.id");
     report_.boot = text(attributes, "ferry.boot.id");
     report_.agent_version = text(attributes, "service.version");
     const auto seq = attributes.find("ferry.report.seq");
-    if (seq != attributes.end()) {
-      const auto* number = std::get_if<std::int64_t>(&seq->second);
-      if (number && *number > 0) report_.seq = std::uint64_t(*number);
-    }
+    if (seq == attributes.end()) return;
+    const auto* number = std::get_if<std::int64_t>(&seq->second);
+    if (number && *number > 0) report_.seq = std::uint64_t(*number);
   }
 
+  // What a scope says about the release holds for its points that do not say it themselves.
   void scope(Message reader) {
+    scope_ = {};
+    for (Message ahead = reader; ahead.next();) {
+      if (ahead.tag() == scope_metrics::scope) {
+        const Message about = ahead.get_message();
+        tolerate([&] { scope_ = read_attributes(about, scope::attributes); });
+      } else {
+        ahead.skip();
+      }
+    }
     while (reader.next()) {
       if (reader.tag() == scope_metrics::metrics)
         metric(reader.get_message());
@@ -316,7 +158,7 @@ class ReportReader {
     while (reader.next()) {
       switch (reader.tag()) {
         case metric::name:
-          name = bounded_string(reader);
+          tolerate([&] { name = reader.get_text(); });
           break;
         case metric::gauge:
           each_point(reader.get_message(), false, [&](Message p) { number(name, read_number_point(p)); });
@@ -336,88 +178,273 @@ class ReportReader {
     }
   }
 
+  // The temporality may stand behind the points: it is read first.
   template <class Read>
-  static void each_point(Message reader, bool has_temporality, Read read) {
+  void each_point(Message reader, bool has_temporality, Read read) {
     std::int32_t temporality = 0;
-    while (reader.next()) {
-      if (reader.tag() == data::points)
-        read(reader.get_message());
-      else if (reader.tag() == data::temporality)
-        temporality = reader.get_enum();
+    for (Message ahead = reader; ahead.next();) {
+      if (ahead.tag() == data::temporality)
+        temporality = ahead.get_enum();
       else
-        reader.skip();
+        ahead.skip();
     }
-    if (has_temporality && temporality != delta) throw Refused{"cumulative temporality, expected delta"};
+    while (reader.next()) {
+      if (reader.tag() != data::points) {
+        reader.skip();
+        continue;
+      }
+      const Message point = reader.get_message();
+      tolerate([&] {
+        if (has_temporality && temporality != delta)
+          throw Refused{"temporality", "cumulative temporality, expected delta"};
+        read(point);
+      });
+    }
   }
 
-  ReleaseWindow& window(const Attributes& attributes, std::uint64_t start_ns, std::uint64_t end_ns) {
-    const auto start_ms = std::int64_t(start_ns / 1'000'000), end_ms = std::int64_t(end_ns / 1'000'000);
-    if (start_ms > end_ms || end_ms > time_ms_max) throw Refused{"a window that ends before it starts"};
-    report_.start_unix_ms = start_ms;
-    report_.end_unix_ms = end_ms;
-    const ReleaseKey key = release_key(attributes);
+  ReleaseWindow& window(const Attributes& attributes, const Times& times) {
+    const ReleaseKey key = release_key(attributes.contains("model.name") ? attributes : scope_);
+    if (windows_.size() >= releases_per_upload_max && !windows_.contains(key))
+      throw Refused{"cardinality", "more than 32 releases in one upload"};
+    report_.start_unix_ms = has_times_ ? std::min(report_.start_unix_ms, times.start_ms) : times.start_ms;
+    report_.end_unix_ms = has_times_ ? std::max(report_.end_unix_ms, times.end_ms) : times.end_ms;
+    has_times_ = true;
     ReleaseWindow& made = windows_[key];
-    if (windows_.size() > releases_per_upload_max) throw Refused{"more than 32 releases in one upload"};
     made.key = key;
     return made;
   }
 
-  void number(const std::string& name, const Point& point) {
-    if (name == dropped_name) {
-      report_.dropped = checked_count(point.number);
-      return;
-    }
-    if (name != errors_name && name != labels_name && name != memory_name) return;
-    ReleaseWindow& into = window(point.attributes, point.start_ns, point.end_ns);
-    const std::uint64_t count = checked_count(point.number);
-    if (name == errors_name) {
-      into.errors[text(point.attributes, "error.type")] += count;
-      if (into.errors.size() > error_types_max) throw Refused{"more than 64 error types"};
-    } else if (name == labels_name) {
-      const auto correct = point.attributes.find("correct");
-      const bool* flag = correct == point.attributes.end() ? nullptr : std::get_if<bool>(&correct->second);
-      const std::string source = text(point.attributes, "source");
-      if (!flag || (source != "audit" && source != "user" && source != "downstream")) {
-        throw Refused{"a label outcome without correct and source (audit, user or downstream)"};
-      }
-      into.labels[LabelKey{source, *flag}] += count;
-    } else {
-      into.worker_memory_bytes = count;
-    }
+  // Of the device or of a release, by the metric's name; others are ignored.
+  void number(const std::string& name, const NumberPoint& point) {
+    if (name == dropped_name) return add_count(report_.dropped, checked_count(point.number));
+    if (name == dropped_inferences_name) return add_count(report_.dropped_inferences, checked_count(point.number));
+    using Taken = void (ReportReader::*)(ReleaseWindow&, const NumberPoint&);
+    static const std::map<std::string_view, Taken> known{
+        {errors_name, &ReportReader::errors},
+        {labels_name, &ReportReader::labels},
+        {memory_name, &ReportReader::memory},
+        {unjoinable_name, &ReportReader::unjoinable},
+        {refused_name, &ReportReader::refused_requests},
+        {input_tensors_name, &ReportReader::input_tensors},
+        {input_squares_name, &ReportReader::input_squares},
+        {output_name, &ReportReader::output_findings},
+        {agreement_name, &ReportReader::agreement},
+        {gap_name, &ReportReader::gap},
+    };
+    const auto found = known.find(name);
+    if (found == known.end()) return;
+    checked_count(point.number);
+    (this->*found->second)(window(point.attributes, point.times), point);
   }
 
-  void histogram(const std::string& name, Point point) {
+  void errors(ReleaseWindow& into, const NumberPoint& point) {
+    std::string type = text(point.attributes, "error.type");
+    const bool plain = plain_error_type(type);
+    const bool fits = into.errors.contains(type) || into.errors.size() + 1 < error_types_max || type == folded;
+    if (!plain || !fits) {
+      if (rejected_)
+        rejected_->clamp(plain ? "cardinality" : "names", plain ? "more than 64 error types; the others are one"
+                                                                : "error.type is no code; counted as other");
+      type = folded;
+    }
+    add_count(into.errors[type], std::uint64_t(point.number));
+  }
+
+  void labels(ReleaseWindow& into, const NumberPoint& point) {
+    const auto correct = point.attributes.find("correct");
+    const bool* flag = correct == point.attributes.end() ? nullptr : std::get_if<bool>(&correct->second);
+    const std::string source = text(point.attributes, "source");
+    if (!flag || (source != "audit" && source != "user" && source != "downstream"))
+      throw Refused{"names", "a label outcome without correct and source (audit, user or downstream)"};
+    add_count(into.labels[LabelKey{source, *flag}], std::uint64_t(point.number));
+  }
+
+  void memory(ReleaseWindow& into, const NumberPoint& point) { into.worker_memory_bytes = std::uint64_t(point.number); }
+  void unjoinable(ReleaseWindow& into, const NumberPoint& point) {
+    add_count(into.labels_unjoinable, std::uint64_t(point.number));
+  }
+  void refused_requests(ReleaseWindow& into, const NumberPoint& point) {
+    add_count(into.requests_refused, std::uint64_t(point.number));
+  }
+
+  static InputStats& input(ReleaseWindow& into, const Attributes& attributes) {
+    const std::string tensor = text(attributes, "tensor");
+    if (!plain_tensor_name(tensor)) throw Refused{"names", "tensor: expected an input's name"};
+    if (into.inputs.size() >= inputs_max && !into.inputs.contains(tensor))
+      throw Refused{"cardinality", "more than 8 input tensors of one release"};
+    return into.inputs[tensor];
+  }
+
+  void input_tensors(ReleaseWindow& into, const NumberPoint& point) {
+    const std::string finding = text(point.attributes, "finding");
+    InputStats& stats = input(into, point.attributes);
+    std::uint64_t* counter = finding.empty()             ? &stats.tensors
+                             : finding == "nan"          ? &stats.with_nan
+                             : finding == "infinity"     ? &stats.with_infinity
+                             : finding == "constant"     ? &stats.constant
+                             : finding == "out_of_range" ? &stats.out_of_range
+                                                         : nullptr;
+    if (!counter) throw Refused{"names", "finding: expected nan, infinity, constant or out_of_range"};
+    add_count(*counter, std::uint64_t(point.number));
+  }
+
+  void input_squares(ReleaseWindow& into, const NumberPoint& point) {
+    input(into, point.attributes).squares += point.real;
+  }
+
+  void output_findings(ReleaseWindow& into, const NumberPoint& point) {
+    const std::string finding = text(point.attributes, "finding");
+    std::uint64_t* counter = finding == "nan"     ? &into.outputs.nan
+                             : finding == "shape" ? &into.outputs.shape
+                             : finding == "empty" ? &into.outputs.empty
+                                                  : nullptr;
+    if (!counter) throw Refused{"names", "finding: expected nan, shape or empty"};
+    add_count(*counter, std::uint64_t(point.number));
+  }
+
+  static ShadowAgreement& shadow(ReleaseWindow& into, const Attributes& attributes) {
+    const std::string against = text(attributes, "against");
+    if (!made_of(against, name_bytes_max, "-.+") || !starts_plainly(against))
+      throw Refused{"names", "against: expected a version"};
+    if (into.shadow.size() >= shadow_releases_max && !into.shadow.contains(against))
+      throw Refused{"cardinality", "a release compared with more than 4 others"};
+    return into.shadow[against];
+  }
+
+  void agreement(ReleaseWindow& into, const NumberPoint& point) {
+    const std::string classes = text(point.attributes, "classes");
+    if (classes == agreed_classes) return add_count(shadow(into, point.attributes).agreed, std::uint64_t(point.number));
+    ShadowAgreement one;
+    one.disagreed[confusion_of(classes)] = std::uint64_t(point.number);
+    shadow(into, point.attributes).merge(one);
+  }
+
+  void gap(ReleaseWindow& into, const NumberPoint& point) { shadow(into, point.attributes).gap_sum += point.real; }
+
+  void histogram(const std::string& name, HistogramPoint point) {
+    if (name == input_values_name) {
+      InputStats& stats = input(window(point.attributes, point.times), point.attributes);
+      set_once(stats.values > 0, name);
+      stats.values = point.count;
+      stats.sum = point.sum;
+      stats.min = point.min;
+      stats.max = point.max;
+      return;
+    }
     if (name != class_name && name != confidence_name && name != mnlp_name) return;
-    ReleaseWindow& into = window(point.attributes, point.start_ns, point.end_ns);
+    if (point.counts.empty()) throw Refused{"bounds", name + " without bucket_counts"};
+    ReleaseWindow& into = window(point.attributes, point.times);
     if (name == class_name) {
+      set_once(!into.classes.empty(), name);
       into.classes = std::move(point.counts);
       return;
     }
-    BoundedHistogram made(std::move(point.bounds));
-    made.counts = std::move(point.counts);
-    (name == confidence_name ? into.confidence : into.mnlp) = std::move(made);
+    BoundedHistogram& target = name == confidence_name ? into.confidence : into.mnlp;
+    set_once(!target.counts.empty(), name);
+    target = BoundedHistogram(std::move(point.bounds));
+    target.counts = std::move(point.counts);
   }
 
   void sketch(const std::string& name, SketchPoint point) {
-    if (name == duration_name)
-      window(point.attributes, point.start_ns, point.end_ns).duration = std::move(point.sketch);
+    if (name == delay_name) return delay(std::move(point));
+    if (name != duration_name) return;
+    if (point.scale != ExpHistogram::scale)
+      throw Refused{"scale", "exponential histogram of scale " + std::to_string(point.scale) + ", expected 5"};
+    auto made = ExpHistogram::from_parts(point.offset, std::move(point.counts), point.zero_count, point.count,
+                                         point.sum, point.min, point.max);
+    if (!made) throw Refused{"counts", made.error().context};
+    ReleaseWindow& into = window(point.attributes, point.times);
+    set_once(into.duration.count() > 0, name);
+    into.duration = std::move(*made);
   }
 
+  void delay(SketchPoint point) {
+    if (point.scale != delay_scale)
+      throw Refused{"scale", std::string(delay_name) + " of scale " + std::to_string(point.scale) + ", expected 0"};
+    if (point.offset < 0 || std::size_t(point.offset) + point.counts.size() > delay_octaves_max)
+      throw Refused{"bounds", std::string(delay_name) + ": buckets outside 2^0..2^22 s"};
+    DelayOctaves octaves;
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < point.counts.size(); ++i) {
+      add_count(total, checked_count(std::int64_t(point.counts[i])));
+      if (point.counts[i] > 0) octaves[point.offset + int(i)] = point.counts[i];
+    }
+    if (total != point.count) throw Refused{"counts", "count differs from the sum of its buckets"};
+    ReleaseWindow& into = window(point.attributes, point.times);
+    set_once(!into.label_delay.empty(), delay_name);
+    into.label_delay = std::move(octaves);
+  }
+
+  // What several data points say together must be possible.
+  void drop_unsound(ReleaseWindow& made) {
+    const auto drop_from = [&](auto& sums, const char* why, auto sound) {
+      std::erase_if(sums, [&](const auto& entry) {
+        if (sound(entry.second)) return false;
+        tolerate([&] { throw Refused{"counts", why}; });
+        return true;
+      });
+    };
+    drop_from(made.inputs, "an input whose counts and sums contradict each other",
+              [](const InputStats& stats) { return stats.sound(); });
+    drop_from(made.shadow, "a mean gap of probabilities outside 0..1", [](const ShadowAgreement& agreement) {
+      return agreement.gap_sum >= 0 && agreement.gap_sum <= double(agreement.compared()) * 1.000001;
+    });
+  }
+
+  Rejected* rejected_;
+  Attributes scope_;
   WindowReport report_;
+  bool has_times_ = false;
   std::map<ReleaseKey, ReleaseWindow> windows_;
 };
 
 }  // namespace
 
-Result<WindowReport> decode_otlp(std::string_view bytes) {
-  if (bytes.size() > upload_bytes_max) return Error{Errc::bad_input, "telemetry: larger than 256 KiB"};
+void Rejected::add(std::string_view reason, std::string_view why) {
+  ++points;
+  clamp(reason, why);
+}
+
+void Rejected::clamp(std::string_view reason, std::string_view why) {
+  ++by_reason[std::string(reason)];
+  if (first.empty()) first = why;
+}
+
+Result<WindowReport> decode_otlp(std::string_view bytes, Rejected* rejected) {
+  if (bytes.size() > upload_bytes_max)
+    return Error{Errc::bad_input, "telemetry: larger than 256 KiB", "body_too_large"};
   try {
-    return ReportReader{}.read(bytes);
+    return ReportReader{rejected}.read(bytes);
   } catch (const Refused& refused) {
-    return Error{Errc::bad_input, "telemetry: " + refused.why};
-  } catch (const protozero::exception& malformed) {
-    return Error{Errc::bad_input, std::string("telemetry: not protobuf: ") + malformed.what()};
+    return Error{Errc::bad_input, "telemetry: " + refused.why, "telemetry_" + std::string(refused.reason)};
+  } catch (const protozero::exception& wrong) {
+    return Error{Errc::bad_input, std::string("telemetry: not protobuf: ") + wrong.what(), "telemetry_malformed"};
   }
+}
+
+PartialSuccess decode_otlp_response(std::string_view bytes) {
+  PartialSuccess told;
+  try {
+    for (Message whole(bytes); whole.next();) {
+      if (whole.tag() != response::partial_success) {
+        whole.skip();
+        continue;
+      }
+      for (Message partial = whole.get_message(); partial.next();) {
+        if (partial.tag() == partial_success::rejected_data_points)
+          told.rejected_data_points = partial.get_int64();
+        else if (partial.tag() == partial_success::error_message)
+          told.message = std::string(partial.get_view().substr(0, partial_message_bytes_max));
+        else
+          partial.skip();
+      }
+    }
+  } catch (const Refused&) {
+    return {};
+  } catch (const protozero::exception&) {
+    return {};
+  }
+  return told;
 }
 
 }  // namespace ferry::telemetry

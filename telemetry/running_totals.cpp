@@ -10,7 +10,7 @@ WindowReport RunningTotals::add(WindowReport report) {
   if (totals_.size() + std::size_t(fresh) > releases_max) {
     // With a later start, as OTLP says a reset is told.
     totals_.clear();
-    dropped_ = 0;
+    dropped_ = dropped_inferences_ = 0;
     start_unix_ms_ = 0;
   }
   if (start_unix_ms_ == 0) start_unix_ms_ = report.start_unix_ms;
@@ -21,6 +21,8 @@ WindowReport RunningTotals::add(WindowReport report) {
   }
   dropped_ += report.dropped;
   report.dropped = dropped_;
+  dropped_inferences_ += report.dropped_inferences;
+  report.dropped_inferences = dropped_inferences_;
   // A clock that was set back since must not make a total end before it starts.
   report.start_unix_ms = std::min(start_unix_ms_, report.end_unix_ms);
   return report;

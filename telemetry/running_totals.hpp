@@ -17,7 +17,7 @@ class RunningTotals {
 
  private:
   std::map<ReleaseKey, ReleaseWindow> totals_;
-  std::uint64_t dropped_ = 0;
+  std::uint64_t dropped_ = 0, dropped_inferences_ = 0;
   std::int64_t start_unix_ms_ = 0;
 };
 

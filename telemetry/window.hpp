@@ -1,6 +1,7 @@
 // One window of one device, as a value: what the recorder fills, the spool holds, OTLP carries and the server merges.
 #pragma once
 #include "telemetry/exp_histogram.hpp"
+#include "telemetry/sanity.hpp"
 
 #include <compare>
 #include <cstdint>
@@ -26,6 +27,7 @@ struct ReleaseKey {
 struct BoundedHistogram {
   std::vector<double> bounds;
   std::vector<std::uint64_t> counts;
+  double sum = 0;  // of what was recorded here; for foreign collectors alone: it does not travel to ferryd
   BoundedHistogram() = default;
   explicit BoundedHistogram(std::vector<double> upper_bounds)
       : bounds(std::move(upper_bounds)), counts(bounds.size() + 1) {}
@@ -33,8 +35,10 @@ struct BoundedHistogram {
   // Adds counts; false (nothing changed) when the bounds differ.
   bool merge(const BoundedHistogram& other);
   std::uint64_t total() const;
-  bool operator==(const BoundedHistogram&) const = default;
+  bool operator==(const BoundedHistogram& other) const { return bounds == other.bounds && counts == other.counts; }
 };
+
+using InputsByTensor = std::map<std::string, InputStats, std::less<>>;
 
 struct LabelKey {
   std::string source;  // audit | user | downstream
@@ -50,12 +54,21 @@ struct ReleaseWindow {
   BoundedHistogram confidence;                  // top-1 probability
   BoundedHistogram mnlp;                        // bits, STATS.md §2.4
   std::map<LabelKey, std::uint64_t> labels;
-  std::uint64_t worker_memory_bytes = 0;  // latest; 0: unknown
+  DelayOctaves label_delay;             // of those labels, from the prediction
+  std::uint64_t labels_unjoinable = 0;  // their prediction was not remembered any more
+  std::uint64_t requests_refused = 0;   // did not fit the contract; never reached the model
+  InputsByTensor inputs;                // by tensor
+  OutputFindings outputs;
+  std::map<std::string, ShadowAgreement> shadow;  // by the version compared with
+  std::uint64_t worker_memory_bytes = 0;          // latest; 0: unknown
 
+  // Nothing to tell; a gauge alone is nothing.
   bool empty() const;
-  // Adds everything of the same key; histograms with other bounds are left out (they cannot be compared).
+  // Adds everything of the same key; histograms with other bounds are left out (they cannot be compared), as are
+  // tensors and shadows beyond inputs_max and shadow_releases_max.
   void merge(const ReleaseWindow& other);
   std::uint64_t error_count() const;
+  std::uint64_t inference_count() const { return duration.count() + error_count(); }
   bool operator==(const ReleaseWindow&) const = default;
 };
 
@@ -66,8 +79,13 @@ struct WindowReport {
   std::string agent_version;
   std::int64_t start_unix_ms = 0;
   std::int64_t end_unix_ms = 0;
-  std::uint64_t dropped = 0;  // windows the spool dropped since the last report that got through
+  std::uint64_t dropped = 0;  // windows lost since the last report
   std::vector<ReleaseWindow> releases;
+  std::uint64_t dropped_inferences = 0;  // inferences in those windows, and such that no window had room for
+
+  std::uint64_t inference_count() const;
+  // Adds the other's span and releases. Identity and sequence stay.
+  void merge(const WindowReport& other);
   bool operator==(const WindowReport&) const = default;
 };
 

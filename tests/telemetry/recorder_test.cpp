@@ -68,3 +68,110 @@ TEST_CASE("more releases than fit in a window are dropped, memory stays bounded"
   }
   CHECK(recorder.take(1).releases.size() == Recorder::releases_max);
 }
+
+TEST_CASE("an inference is recorded with its inputs and outputs, and counts towards the totals of its release") {
+  Recorder recorder;
+  recorder.describe(key, 3, {});
+  InputStats looked;
+  looked.tensors = 1;
+  looked.values = 4;
+  looked.sum = 2;
+  looked.squares = 1;
+  looked.min = looked.max = 0.5;
+  looked.constant = looked.out_of_range = 1;
+  const InputSeen inputs[] = {{"image", looked}};
+  InferenceSeen seen;
+  seen.seconds = 0.002;
+  seen.inputs = inputs;
+  seen.outputs.nan = 1;
+  CHECK_FALSE(recorder.record(key, seen));
+  seen.outputs = {};
+  seen.error_type = "trial.hang";
+  CHECK_FALSE(recorder.record(key, seen));
+  recorder.label(key, "audit", true, 70);
+  recorder.label(key, "user", false);
+  recorder.unjoinable_label(key);
+  recorder.refused_request(key);
+  recorder.shadowed(key, "0.9.0", 1, 2, 0.25);
+  const WindowReport report = recorder.take(5'000);
+  REQUIRE(report.releases.size() == 1);
+  const ReleaseWindow& window = report.releases[0];
+  CHECK(window.inputs.at("image").tensors == 2);
+  CHECK(window.inputs.at("image").values == 8);
+  CHECK(window.outputs.nan == 1);
+  CHECK(window.errors.at("trial.hang") == 1);
+  CHECK(window.label_delay == DelayOctaves{{6, 1}});
+  CHECK(window.labels_unjoinable == 1);
+  CHECK(window.requests_refused == 1);
+  CHECK(window.shadow.at("0.9.0").disagreed.at({1, 2}) == 1);
+  const auto totals = recorder.sanity();  // they go on over windows
+  REQUIRE(totals.size() == 1);
+  CHECK(totals[0].key == key);
+  CHECK(totals[0].answered == 1);
+  CHECK(totals[0].errors == 1);
+  CHECK(totals[0].output_nan == 1);
+  CHECK(totals[0].inputs == 2);
+  CHECK(totals[0].inputs_out_of_range == 2);
+}
+
+TEST_CASE("a window says when it is full, and the closed ones wait in order") {
+  Recorder recorder(3);
+  InferenceSeen seen;
+  for (int window = 0; window < 4; ++window) {
+    CHECK_FALSE(recorder.record(key, seen));
+    CHECK_FALSE(recorder.record(key, seen));
+    CHECK(recorder.record(key, seen));
+    recorder.close(1'000 * (window + 1));
+  }
+  recorder.close(9'000);  // nothing happened: no window
+  auto closed = recorder.take_closed();
+  REQUIRE(closed.size() == 4);
+  for (std::size_t i = 0; i < closed.size(); ++i) {
+    CHECK(closed[i].inference_count() == 3);
+    CHECK(closed[i].end_unix_ms == 1'000 * std::int64_t(i + 1));
+  }
+  CHECK(recorder.take_closed().empty());
+}
+
+TEST_CASE("windows that the disk does not take wait in bounded memory: they become longer, none is lost") {
+  Recorder recorder;
+  constexpr int windows = 5 * int(Recorder::closed_windows_max);
+  for (int window = 0; window < windows; ++window) {
+    recorder.inference(key, 0.001, nullptr);
+    recorder.close(1'000 * (window + 1));
+    if (window % 3 == 0) recorder.put_back(recorder.take_closed());
+  }
+  auto closed = recorder.take_closed();
+  CHECK(closed.size() == Recorder::closed_windows_max);
+  std::uint64_t total = 0;
+  for (const WindowReport& report : closed) total += report.inference_count();
+  CHECK(total == windows);
+  CHECK(closed.front().end_unix_ms == 1'000);
+  CHECK(closed.back().end_unix_ms == 1'000 * windows);
+}
+
+TEST_CASE("inferences that no window has room for are counted as dropped") {
+  Recorder recorder;
+  for (int i = 0; i < 20; ++i) {
+    ReleaseKey many = key;
+    many.version = "1.0." + std::to_string(i);
+    recorder.inference(many, 0.001, nullptr);
+  }
+  const WindowReport report = recorder.take(1);
+  CHECK(report.inference_count() == Recorder::releases_max);
+  CHECK(report.dropped_inferences == 20 - Recorder::releases_max);
+  CHECK(recorder.take(2).dropped_inferences == 0);
+}
+
+TEST_CASE("a recorder that sees many releases in its life keeps the descriptions of those at work") {
+  Recorder recorder;
+  for (int i = 0; i < 200; ++i) {
+    ReleaseKey one = key;
+    one.manifest_sha256 = std::to_string(i);
+    recorder.describe(one, 5, {});
+    recorder.inference(one, 0.001, nullptr);
+    const WindowReport report = recorder.take(i + 1);
+    REQUIRE(report.releases.at(0).classes.size() == 5);
+  }
+  CHECK(recorder.sanity().size() <= 4 * Recorder::releases_max + 1);
+}
