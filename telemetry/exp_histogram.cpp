@@ -2,33 +2,56 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <limits>
 
 namespace ferry::telemetry {
 namespace {
 
 constexpr int buckets_per_octave = 1 << ExpHistogram::scale;
 
-// Lower edges of an octave as fractions of frexp: 0.5 * 2^(k/32). Comparing with a table keeps edges exact where
-// floor(log2) would round.
-const std::array<double, buckets_per_octave>& octave_edges() {
-  static const auto edges = [] {
-    std::array<double, buckets_per_octave> made{};
-    for (int k = 0; k < buckets_per_octave; ++k) made[std::size_t(k)] = 0.5 * std::exp2(double(k) / buckets_per_octave);
+// An octave, in fractions as frexp gives them: [0.5, 1). Comparing with a table keeps edges exact where floor(log2)
+// would round. An octave is cut into slices by the first bits of the fraction, narrower than any bucket, so that in
+// each at most one edge is left to compare with.
+constexpr int slice_bits = 8;
+struct Octave {
+  std::array<double, buckets_per_octave + 1> edges{};        // lower edges 0.5 * 2^(k/32), and 1
+  std::array<std::uint8_t, 1 << slice_bits> edges_before{};  // less than the slice's begin
+};
+const Octave& octave() {
+  static const auto octave = [] {
+    Octave made;
+    for (int k = 0; k <= buckets_per_octave; ++k)
+      made.edges[std::size_t(k)] = 0.5 * std::exp2(double(k) / buckets_per_octave);
+    for (std::size_t slice = 0; slice < made.edges_before.size(); ++slice) {
+      const double begin = 0.5 + double(slice) / double(2 * made.edges_before.size());
+      const auto edge = std::lower_bound(made.edges.begin(), made.edges.end(), begin);
+      made.edges_before[slice] = std::uint8_t(edge - made.edges.begin());
+    }
     return made;
   }();
-  return edges;
+  return octave;
 }
+
+constexpr int fraction_bits = 52;  // of a double's 64; above them its exponent, whose 1022 is that of [0.5, 1)
+constexpr std::uint64_t fraction_mask = (std::uint64_t{1} << fraction_bits) - 1;
+constexpr int half_exponent = 1022;
 
 }  // namespace
 
 int ExpHistogram::index_of(double value) {
   int exponent = 0;
-  const double fraction = std::frexp(value, &exponent);
-  const auto& edges = octave_edges();
+  // What frexp() does, without the call; a subnormal number has no exponent of its own and is scaled up first.
+  if (value < std::numeric_limits<double>::min()) value = std::ldexp(value, fraction_bits), exponent = -fraction_bits;
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  exponent += int(bits >> fraction_bits) - half_exponent;
+  const auto fraction = std::bit_cast<double>((bits & fraction_mask) | (std::uint64_t{half_exponent} << fraction_bits));
   // Buckets are open below and closed above: the first edge not less than the fraction ends its bucket.
-  const auto edge = std::lower_bound(edges.begin(), edges.end(), fraction);
-  return ((exponent - 1) * buckets_per_octave) + int(edge - edges.begin()) - 1;
+  const Octave& here = octave();
+  const std::size_t before = here.edges_before[(bits & fraction_mask) >> (fraction_bits - slice_bits)];
+  const int edge = int(before) + int(here.edges[before] < fraction);
+  return ((exponent - 1) * buckets_per_octave) + edge - 1;
 }
 
 double ExpHistogram::lower_edge(int index) { return std::exp2(double(index) / buckets_per_octave); }

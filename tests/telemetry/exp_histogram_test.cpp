@@ -1,10 +1,41 @@
 #include "telemetry/exp_histogram.hpp"
 
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <random>
 
 using ferry::Errc;
 using ferry::telemetry::ExpHistogram;
+
+TEST_CASE("every value lies in the bucket whose edges hold it, to the last bit") {
+  // The definition, by a search over exact edges.
+  const auto defined = [](double value) {
+    int exponent = 0;
+    const double fraction = std::frexp(value, &exponent);
+    int edge = 0;
+    while (edge < 32 && 0.5 * std::exp2(double(edge) / 32) < fraction) ++edge;
+    return ((exponent - 1) * 32) + edge - 1;
+  };
+  for (int exponent = -1074; exponent <= 1023; ++exponent)
+    for (int k = 0; k < 32; ++k) {
+      const double edge = std::ldexp(0.5 * std::exp2(double(k) / 32), exponent + 1);
+      for (const double value : {std::nextafter(edge, 0.0), edge, std::nextafter(edge, 1e308)})
+        if (value > 0 && std::isfinite(value) && ExpHistogram::index_of(value) != defined(value)) {
+          CAPTURE(value, exponent, k);
+          REQUIRE(ExpHistogram::index_of(value) == defined(value));
+        }
+    }
+  std::mt19937_64 engine(29);
+  for (int i = 0; i < 200'000; ++i) {
+    const double value = std::bit_cast<double>(engine() & 0x7fff'ffff'ffff'ffffULL);
+    if (value > 0 && std::isfinite(value) && ExpHistogram::index_of(value) != defined(value)) {
+      CAPTURE(value);
+      REQUIRE(ExpHistogram::index_of(value) == defined(value));
+    }
+  }
+  CHECK(ExpHistogram::index_of(std::numeric_limits<double>::denorm_min()) == defined(0x1p-1074));
+}
 
 TEST_CASE("a bucket holds what lies above its lower edge, up to and including its upper edge") {
   for (int index = ExpHistogram::index_min; index <= ExpHistogram::index_max; ++index) {
