@@ -3,6 +3,7 @@
 
 #include "telemetry/otlp.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ferry::server {
@@ -24,15 +25,24 @@ void fold_errors(telemetry::ReleaseWindow& window) {
 bool surely_readable(const telemetry::ReleaseWindow& window) {
   constexpr std::uint64_t sure_max = std::uint64_t{1} << 50;
   const auto small = [](const std::vector<std::uint64_t>& counts) {
-    std::uint64_t all = 0;  // of at most 10,000 counts, so it does not overflow
+    std::uint64_t all = 0;
     for (const std::uint64_t count : counts) all |= count;
     return all < sure_max;
   };
-  bool labels = true;
-  for (const auto& [key, count] : window.labels) labels = labels && count < sure_max;
-  return window.duration.count() < sure_max && std::isfinite(window.duration.sum()) &&
-         window.error_count() < sure_max && labels && small(window.classes) && small(window.confidence.counts) &&
-         small(window.mnlp.counts);
+  const auto values_small = [](const auto& map) {
+    return std::ranges::all_of(map, [](const auto& entry) { return entry.second < sure_max; });
+  };
+  const auto input_sound = [](const auto& entry) {
+    return entry.second.tensors < sure_max && entry.second.values < sure_max && entry.second.sound();
+  };
+  const auto shadow_small = [](const auto& entry) {
+    return entry.second.compared() < sure_max && std::isfinite(entry.second.gap_sum);
+  };
+  return window.inference_count() < sure_max && std::isfinite(window.duration.sum()) && values_small(window.labels) &&
+         values_small(window.label_delay) && small(window.classes) && small(window.confidence.counts) &&
+         small(window.mnlp.counts) && window.labels_unjoinable < sure_max && window.requests_refused < sure_max &&
+         window.outputs.nan < sure_max && window.outputs.shape < sure_max && window.outputs.empty < sure_max &&
+         std::ranges::all_of(window.inputs, input_sound) && std::ranges::all_of(window.shadow, shadow_small);
 }
 
 }  // namespace
