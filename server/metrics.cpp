@@ -35,6 +35,11 @@ void Metrics::count(const std::string& name, std::uint64_t by) {
   counters_[name] += by;
 }
 
+void Metrics::count_reason(const std::string& name, const std::string& reason, std::uint64_t by) {
+  std::lock_guard lock(mutex_);
+  by_reason_[name][reason] += by;
+}
+
 std::string Metrics::print() const {
   std::lock_guard lock(mutex_);
   std::string text = "# TYPE ferry_http_requests_total counter\n";
@@ -57,6 +62,11 @@ std::string Metrics::print() const {
         label_value(name), sum, route.sum_s);
   }
   for (const auto& [name, value] : counters_) text += fmt::format("# TYPE {0} counter\n{0} {1}\n", name, value);
+  for (const auto& [name, reasons] : by_reason_) {
+    text += fmt::format("# TYPE {} counter\n", name);
+    for (const auto& [reason, value] : reasons)
+      text += fmt::format("{}{{reason=\"{}\"}} {}\n", name, label_value(reason), value);
+  }
   return text;
 }
 

@@ -15,6 +15,8 @@ class Metrics {
  public:
   void request(std::string_view route, int status, std::chrono::nanoseconds took);
   void count(const std::string& name, std::uint64_t by = 1);  // a counter without labels, "ferry_…_total"
+  // The same with one label; `reason` is one of a few codes of ours, never what a caller sent.
+  void count_reason(const std::string& name, const std::string& reason, std::uint64_t by = 1);
   // Text exposition format of everything counted.
   std::string print() const;
 
@@ -28,6 +30,7 @@ class Metrics {
   mutable std::mutex mutex_;  // guards below
   std::map<std::string, Route, std::less<>> routes_;
   std::map<std::string, std::uint64_t> counters_;
+  std::map<std::string, std::map<std::string, std::uint64_t>> by_reason_;
 };
 
 }  // namespace ferry::server

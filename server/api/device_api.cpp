@@ -2,12 +2,9 @@
 #include "server/api/common.hpp"
 #include "server/api/handlers.hpp"
 
-#include "telemetry/otlp.hpp"
-
 #include <fmt/format.h>
 #include <charconv>
 #include <cstdlib>
-#include <variant>
 
 namespace ferry::server::api {
 namespace {
@@ -89,59 +86,6 @@ Result<http::Response> device_blob(Services& services, const http::Request& requ
   if (!services.blobs.has(digest)) return Error{Errc::not_found, "blob " + digest.hex() + ": not here"};
   return http::file_response(request, services.blobs.path_of(digest), digest.hex(), "application/octet-stream",
                              services.config.download_bytes_per_second);
-}
-
-namespace {
-
-struct Upload {
-  DevicePtr device;
-  telemetry::WindowReport report;
-};
-
-// The refusal is an answer: there are more of them than error codes.
-Result<std::variant<Upload, http::Response>> read_upload(Services& services, const http::Request& request) {
-  using Read = std::variant<Upload, http::Response>;
-  Upload upload{device_of(services, request), {}};
-  if (!upload.device) return unknown_device();
-  const std::string_view type = request.header("content-type");
-  if (type.substr(0, type.find(';')) != "application/x-protobuf")
-    return Read(http::problem(415, "unsupported", "Content-Type: expected application/x-protobuf"));
-  const std::string_view coding = request.header("content-encoding");
-  if (!coding.empty() && coding != "gzip" && coding != "identity")
-    return Read(http::problem(415, "unsupported", "Content-Encoding: expected gzip"));
-  std::string inflated;
-  if (coding == "gzip") {
-    TRY(inflated, telemetry::gunzip(request.body));
-  }
-  const std::string& body = coding == "gzip" ? inflated : request.body;
-  if (body.size() > telemetry::upload_bytes_max) {
-    const std::string why = fmt::format("body: more than {} bytes", telemetry::upload_bytes_max);
-    return Read(http::problem(413, "bad_input", why));
-  }
-  TRY(upload.report, telemetry::decode_otlp(body));
-  return Read(std::move(upload));
-}
-
-}  // namespace
-
-// OTLP/HTTP: 200 with an empty ExportMetricsServiceResponse also for a repeat; 400 is never retried. Reads on the
-// connection's thread, which is short work, and waits for the disk without one.
-boost::asio::awaitable<http::Response> device_metrics(Services& services, const http::Request& request) {
-  auto read = read_upload(services, request);
-  if (!read) co_return problem(read.error());
-  if (auto* refused = std::get_if<http::Response>(&*read)) co_return std::move(*refused);
-  Upload& upload = std::get<Upload>(*read);
-  const std::string device = upload.device->id;
-  const auto verdict = co_await services.intake.take(device, std::move(upload.report));
-  if (!verdict) co_return problem(verdict.error());
-  services.metrics.count(*verdict == UploadVerdict::applied  ? "ferry_telemetry_windows_applied_total"
-                         : *verdict == UploadVerdict::repeat ? "ferry_telemetry_windows_repeated_total"
-                                                             : "ferry_telemetry_windows_too_late_total");
-  if (*verdict == UploadVerdict::applied) {
-    services.hub->publish("device:" + device, "changed", device);
-    services.hub->publish("overview", "changed", "");
-  }
-  co_return http::text_response("", "application/x-protobuf");
 }
 
 }  // namespace ferry::server::api

@@ -4,8 +4,10 @@
 #include "server/api/views.hpp"
 
 #include "ota/manifest.hpp"
+#include "telemetry/shadow_bound.hpp"
 
 #include <charconv>
+#include <cmath>
 
 namespace ferry::server::api {
 namespace {
@@ -52,6 +54,56 @@ Json point_json(std::int64_t at_ms, const ReleaseWindow& window) {
   return point;
 }
 
+std::int64_t ppm(double share) { return static_cast<std::int64_t>(share * 1e6 + 0.5); }
+
+Json inputs_json(const ReleaseWindow& window) {
+  Json inputs = Json::object();
+  for (const auto& [tensor, stats] : window.inputs) {
+    const double variance = stats.values < 2 ? 0 : stats.squared_deviation() / static_cast<double>(stats.values - 1);
+    inputs[tensor] = Json{{"tensors", stats.tensors},
+                          {"nan", stats.with_nan},
+                          {"infinity", stats.with_infinity},
+                          {"constant", stats.constant},
+                          {"out_of_range", stats.out_of_range},
+                          {"values", stats.values},
+                          {"mean", stats.mean()},
+                          {"deviation", std::sqrt(variance)},
+                          {"min", stats.min},
+                          {"max", stats.max}};
+  }
+  return inputs;
+}
+
+// The bound needs no label; it holds while the compared inferences are a random sample.
+Json shadow_json(const ReleaseWindow& window) {
+  Json list = Json::array();
+  for (const auto& [version, agreement] : window.shadow) {
+    const telemetry::ShadowBound bound = telemetry::shadow_bound(agreement);
+    Json pairs = Json::array();
+    for (const auto& [pair, count] : agreement.disagreed)
+      if (pair != telemetry::other_confusion)
+        pairs.push_back(Json{{"older", pair.older}, {"newer", pair.newer}, {"count", count}});
+    list.push_back(Json{{"against", version},
+                        {"compared", agreement.compared()},
+                        {"disagreed", agreement.disagreements()},
+                        {"share_ppm", ppm(bound.share)},
+                        {"accuracy_change_max_ppm", ppm(bound.share_max)},
+                        {"margin_ppm", ppm(telemetry::shadow_margin)},
+                        {"log_e_margin", bound.log_e_margin},
+                        {"certified", bound.certified},
+                        {"mean_gap_ppm", ppm(bound.mean_gap)},
+                        {"pairs", std::move(pairs)}});
+  }
+  return list;
+}
+
+Json label_delay_json(const ReleaseWindow& window) {
+  Json octaves = Json::array();
+  for (const auto& [octave, count] : window.label_delay)
+    octaves.push_back(Json{{"s_max", std::int64_t{2} << octave}, {"count", count}});
+  return octaves;
+}
+
 Json release_json(const Series& series, std::int64_t devices) {
   const ReleaseWindow& total = series.total;
   Json json = summary_of(total);
@@ -62,6 +114,12 @@ Json release_json(const Series& series, std::int64_t devices) {
   json["worker_memory_bytes"] = total.worker_memory_bytes;
   json["confidence"] = histogram_json(total.confidence);
   json["mnlp"] = histogram_json(total.mnlp);
+  json["inputs"] = inputs_json(total);
+  json["outputs"] = Json{{"nan", total.outputs.nan}, {"shape", total.outputs.shape}, {"empty", total.outputs.empty}};
+  json["requests_refused"] = total.requests_refused;
+  json["labels_unjoinable"] = total.labels_unjoinable;
+  json["label_delay"] = label_delay_json(total);
+  json["shadow"] = shadow_json(total);
   json["devices"] = devices;
   Json points = Json::array();
   for (const auto& [at_ms, window] : series.points) points.push_back(point_json(at_ms, window));

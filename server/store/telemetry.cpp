@@ -17,13 +17,20 @@ void forget_clean(Rows& rows, const Key& first) {
 }
 
 bool sane(const ReleaseWindow& window) {
-  const auto all_sane = [](const std::vector<std::uint64_t>& counts) {
-    return std::all_of(counts.begin(), counts.end(), [](std::uint64_t count) { return count <= window_count_max; });
+  const auto fits = [](std::uint64_t count) { return count <= window_count_max; };
+  const auto all_fit = [&](const std::vector<std::uint64_t>& counts) { return std::ranges::all_of(counts, fits); };
+  const auto values_fit = [&](const auto& map) {
+    return std::ranges::all_of(map, [&](const auto& entry) { return fits(entry.second); });
   };
-  bool labels = true;
-  for (const auto& [key, count] : window.labels) labels = labels && count <= window_count_max;
-  return window.duration.count() <= window_count_max && window.error_count() <= window_count_max && labels &&
-         all_sane(window.classes) && all_sane(window.confidence.counts) && all_sane(window.mnlp.counts);
+  return fits(window.inference_count()) && values_fit(window.errors) && values_fit(window.labels) &&
+         values_fit(window.label_delay) && all_fit(window.classes) && all_fit(window.confidence.counts) &&
+         all_fit(window.mnlp.counts) && fits(window.labels_unjoinable) && fits(window.requests_refused) &&
+         fits(window.outputs.nan) && fits(window.outputs.shape) && fits(window.outputs.empty) &&
+         std::ranges::all_of(window.inputs,
+                             [&](const auto& entry) {
+                               return fits(entry.second.tensors) && entry.second.values <= input_values_max;
+                             }) &&
+         std::ranges::all_of(window.shadow, [&](const auto& entry) { return fits(entry.second.compared()); });
 }
 
 }  // namespace

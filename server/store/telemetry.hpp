@@ -15,8 +15,9 @@ namespace ferry::server {
 inline constexpr std::int64_t telemetry_keep_ms = 35LL * 86'400'000;
 inline constexpr std::int64_t telemetry_ahead_ms_max = 5 * 60'000;  // a device's clock may be this much ahead
 inline constexpr std::int64_t boots_per_device_max = 32;
-inline constexpr std::int64_t device_totals_max = 64;             // (model, version) pairs kept per device, newest
-inline constexpr std::uint64_t window_count_max = 1'000'000'000;  // of one device in one window: sums stay readable
+inline constexpr std::int64_t device_totals_max = 64;               // (model, version) pairs kept per device, newest
+inline constexpr std::uint64_t window_count_max = 1'000'000'000;    // of one device in one window: sums stay readable
+inline constexpr std::uint64_t input_values_max = 100'000'000'000;  // the same for elements of one input
 inline constexpr std::int64_t minute_ms = 60'000;
 inline constexpr std::size_t telemetry_cached_max = 4096;  // rows of a kind in memory
 
