@@ -131,8 +131,11 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   TRY(auto database, open_spool(data, log));
   TRY(auto spool, EventSpool::open(*database));
   StatusBoard status(identity.device, boot);
-  TRY(auto telemetry, TelemetryLink::open(identity, boot, *database, ports.clock, log, config.collector));
+  TRY(auto telemetry, TelemetryLink::open(identity, boot, *database, ports.clock, log, config.collector, config.telemetry));
   TRY(auto collector, make_collector(config.collector, *telemetry, ports));
+  telemetry->on_alarm([&spool = *spool, &log](const Json& event) {
+    if (auto told = spool.append(event); !told) log.warn("event lost", {{"error", told.error().context}});
+  });
 
   // Applications are served from here; it never waits for the server.
   ServingOptions serving_options;
@@ -175,6 +178,7 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
                        give_back_memory};
   PollLoop poll(identity, data, std::move(poll_ports));
   poll_wake = &poll;
+  telemetry->on_wake([&] { collector ? collector->wake() : poll.wake(); });
 
   serving->on_signal([&](const std::string& model, ActivatorSignal signal) { fleet.signal(model, signal); });
   auto run = [&]() -> Result<> {

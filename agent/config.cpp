@@ -57,11 +57,10 @@ Result<std::map<std::string, std::string>> read_headers(const Json& table) {
 }
 
 Result<CollectorConfig> read_collector(const Json& table) {
-  TRY_VOID(only_known_fields(table, {"url", "temporality", "ca_file", "headers"}));
   CollectorConfig collector;
   TRY(collector.url, string_or(table, "url", "", url_bytes_max));
   if (collector.url.empty()) {
-    if (!table.empty())
+    if (table.contains("temporality") || table.contains("ca_file") || table.contains("headers"))
       return Error{Errc::bad_input, "telemetry: without url it goes to the update server, which takes no settings"};
     return collector;
   }
@@ -76,6 +75,20 @@ Result<CollectorConfig> read_collector(const Json& table) {
   TRY(auto headers, table_or_empty(table, "headers"));
   TRY(collector.headers, read_headers(*headers));
   return collector;
+}
+
+Result<TelemetryConfig> read_telemetry(const Json& table) {
+  constexpr std::int64_t kib = 1024;
+  TelemetryConfig limits;
+  TRY(limits.window_inferences_max,
+      integer_or(table, "window_inferences_max", limits.window_inferences_max, 100, 100'000'000));
+  TRY(limits.bytes_per_day_max,
+      integer_or(table, "bytes_per_day_max", limits.bytes_per_day_max, 0, 1024 * kib * kib * kib));
+  if (limits.bytes_per_day_max > 0 && limits.bytes_per_day_max < kib)
+    return Error{Errc::bad_input, "bytes_per_day_max: expected 0 (no limit) or at least 1024 bytes: one upload"};
+  TRY(limits.spool_bytes_max, integer_or(table, "spool_bytes_max", limits.spool_bytes_max, 64 * kib, kib * kib * kib));
+  TRY(limits.spool_days_max, integer_or(table, "spool_days_max", limits.spool_days_max, 1, 34));
+  return limits;
 }
 
 Result<> read_file_into(Config& config, const Path& path) {
@@ -98,7 +111,10 @@ Result<> read_file_into(Config& config, const Path& path) {
   config.api_port = static_cast<std::uint16_t>(port);
 
   TRY(auto collector, table_or_empty(file, "telemetry"));
+  TRY_VOID(only_known_fields(*collector, {"url", "temporality", "ca_file", "headers", "window_inferences_max",
+                                          "bytes_per_day_max", "spool_bytes_max", "spool_days_max"}));
   TRY(config.collector, read_collector(*collector));
+  TRY(config.telemetry, read_telemetry(*collector));
 
   TRY(auto log, table_or_empty(file, "log"));
   TRY_VOID(only_known_fields(*log, {"format", "level"}));

@@ -27,6 +27,14 @@ struct CollectorConfig {
   std::map<std::string, std::string> headers;  // sent with each upload
 };
 
+// What telemetry may cost.
+struct TelemetryConfig {
+  std::int64_t window_inferences_max = 100'000;       // a window ends at its time or at so many, whichever is first
+  std::int64_t bytes_per_day_max = 32 * 1024 * 1024;  // of uploads; 0: no limit
+  std::int64_t spool_bytes_max = 4 * 1024 * 1024;
+  std::int64_t spool_days_max = 30;
+};
+
 struct Config {
   DataTree data;
   Path worker_program;   // default: ferry-worker beside this program
@@ -34,6 +42,7 @@ struct Config {
   std::string api_address = "127.0.0.1";
   std::uint16_t api_port = 0;  // 0: any free one; written to run/agent.json
   CollectorConfig collector;
+  TelemetryConfig telemetry;
   LogFormat log_format = LogFormat::json;
   LogLevel log_level = LogLevel::info;
 };

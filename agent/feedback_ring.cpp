@@ -5,9 +5,10 @@
 
 namespace ferry::agent {
 
-std::string FeedbackRing::add(std::shared_ptr<const SlotContents> release, std::int64_t predicted) {
+std::string FeedbackRing::add(std::shared_ptr<const SlotContents> release, std::int64_t predicted,
+                              std::chrono::nanoseconds at) {
   ++last_;
-  entries_[last_ % feedback_ring_size] = {last_, predicted, std::move(release), false};
+  entries_[last_ % feedback_ring_size] = {last_, predicted, std::move(release), false, at};
   return boot_ + "-" + std::to_string(last_);
 }
 

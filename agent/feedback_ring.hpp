@@ -20,11 +20,13 @@ class FeedbackRing {
     std::int64_t predicted = -1;  // the class; -1: the model has none
     std::shared_ptr<const SlotContents> release;
     bool labelled = false;
+    std::chrono::nanoseconds at{0};  // monotonic, of the prediction
   };
   explicit FeedbackRing(std::string boot) : boot_(std::move(boot)), entries_(feedback_ring_size) {}
 
   // "<boot>-<n>", n from 1.
-  std::string add(std::shared_ptr<const SlotContents> release, std::int64_t predicted);
+  std::string add(std::shared_ptr<const SlotContents> release, std::int64_t predicted,
+                  std::chrono::nanoseconds at = {});
   // Null: another boot's, malformed, or overwritten. Valid until the next add().
   Entry* find(std::string_view prediction_id);
 

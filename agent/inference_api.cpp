@@ -152,7 +152,7 @@ Response InferenceApi::stats(const Request&, ServedModel& model) {
   return http::json_response(Json{{"model_stats", {one}}});
 }
 
-Response InferenceApi::feedback(const Request& request, ServedModel&) {
+Response InferenceApi::feedback(const Request& request, ServedModel& model) {
   auto body = parse_json(request.body, JsonLimits{feedback_bytes_max, 4, true});
   auto id = body ? string_at(*body, "prediction_id", 128) : Result<std::string>(body.error());
   if (!id) return inference_error(std::move(id).error().within("feedback"));
@@ -165,6 +165,7 @@ Response InferenceApi::feedback(const Request& request, ServedModel&) {
   }
   auto* entry = ring_.find(*id);
   if (entry == nullptr || entry->release->model != request.params.at("model")) {
+    if (options_.observer != nullptr) options_.observer->on_unjoinable_label(*model.active()->release());
     return inference_error(404, "feedback: prediction_id \"" + *id + "\" is not among this model's latest " +
                                     std::to_string(feedback_ring_size) + " predictions of this agent's life");
   }
@@ -177,7 +178,7 @@ Response InferenceApi::feedback(const Request& request, ServedModel&) {
   }
   bool correct = entry->predicted == *label;
   if (!std::exchange(entry->labelled, true) && options_.observer != nullptr) {  // a repeated label counts once
-    LabelSample sample{*entry->release, correct, *source};
+    LabelSample sample{*entry->release, correct, *source, clock_.monotonic() - entry->at};
     options_.observer->on_label(sample);
   }
   return http::json_response(Json{{"prediction_id", *id}, {"predicted", entry->predicted}, {"correct", correct}});
@@ -191,15 +192,22 @@ boost::asio::awaitable<Response> InferenceApi::infer(const Request& request) {
     co_return inference_error(404, "model \"" + name.substr(0, 64) + "\" is not on this device");
   ServedModel& model = *found->second;
   auto instance = co_await model.active_ready();
-  if (!instance) co_return inference_error(instance.error());
+  if (!instance) {
+    if (model.active() && instance.error().code != Errc::not_found)
+      tell_failure(*model.active()->release(), instance.error(), started, {});
+    co_return inference_error(instance.error());
+  }
   auto release = (*instance)->release();
   auto version = check_version_of(request, *release);
   if (!version) co_return inference_error(version.error());
   auto parsed = parse_inference(request, (*instance)->inputs(), (*instance)->outputs());
-  if (!parsed) co_return inference_error(parsed.error());
+  if (!parsed) {
+    if (options_.observer != nullptr) options_.observer->on_refused_request(*release);
+    co_return inference_error(parsed.error());
+  }
   auto answered = co_await model.infer(*parsed);
   if (answered) co_return answer(*parsed, *answered, started);
-  if (answered.error().code != Errc::bad_input) tell_failure(*release, answered.error(), started);
+  if (answered.error().code != Errc::bad_input) tell_failure(*release, answered.error(), started, parsed->inputs);
   co_return inference_error(answered.error());
 }
 
@@ -209,20 +217,22 @@ Response InferenceApi::answer(const InferenceRequest& request, const Answered& a
   InferenceReply reply;
   reply.model = answered.release->model;
   reply.version = answered.release->version;
-  reply.prediction_id = ring_.add(answered.release, class_of(scores));
+  reply.prediction_id = ring_.add(answered.release, class_of(scores), clock_.monotonic());
   reply.outputs = answered.outputs;
   auto response = format_inference(request, reply);
   if (options_.observer != nullptr) {
-    InferenceSample sample{*answered.release, clock_.monotonic() - started, {}, scores};
+    InferenceSample sample{*answered.release, clock_.monotonic() - started, {}, scores, request.inputs,
+                           answered.outputs};
     options_.observer->on_inference(sample);
   }
   return response;
 }
 
-void InferenceApi::tell_failure(const SlotContents& release, const Error& error, std::chrono::nanoseconds started) {
+void InferenceApi::tell_failure(const SlotContents& release, const Error& error, std::chrono::nanoseconds started,
+                                std::span<const runtime::TensorView> inputs) {
   if (options_.observer == nullptr) return;
   std::string_view type = error.reason.empty() ? to_string(error.code) : std::string_view(error.reason);
-  InferenceSample sample{release, clock_.monotonic() - started, type, {}};
+  InferenceSample sample{release, clock_.monotonic() - started, type, {}, inputs, {}};
   options_.observer->on_inference(sample);
 }
 

@@ -30,7 +30,8 @@ class InferenceApi {
   http::Response server_ready() const;
   boost::asio::awaitable<http::Response> infer(const http::Request& request);
   http::Response answer(const InferenceRequest& request, const Answered& answered, std::chrono::nanoseconds started);
-  void tell_failure(const SlotContents& release, const Error& error, std::chrono::nanoseconds started);
+  void tell_failure(const SlotContents& release, const Error& error, std::chrono::nanoseconds started,
+                    std::span<const runtime::TensorView> inputs);
 
   const ServingOptions& options_;
   ServedModels& models_;

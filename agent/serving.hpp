@@ -3,6 +3,7 @@
 #include "agent/activator.hpp"
 #include "common/log.hpp"
 #include "common/random.hpp"
+#include "runtime/tensor.hpp"
 
 #include <span>
 
@@ -14,13 +15,16 @@ struct InferenceSample {
   std::chrono::nanoseconds latency;     // as the application saw it, socket excluded
   std::string_view error_type;          // empty: answered
   std::span<const float> class_scores;  // the first item's `class_output`, raw; empty when there is none
+  std::span<const runtime::TensorView> inputs = {};
+  std::span<const runtime::TensorView> outputs = {};  // of an answered request
 };
 
 // One late label for an earlier prediction.
 struct LabelSample {
   const SlotContents& release;
   bool correct;
-  std::string_view source;  // audit | user | downstream
+  std::string_view source;            // audit | user | downstream
+  std::chrono::nanoseconds delay{0};  // since the prediction
 };
 
 // Implemented by telemetry; called on serving threads, thread-safe, never blocks.
@@ -29,6 +33,10 @@ class InferenceObserver {
   virtual ~InferenceObserver() = default;
   virtual void on_inference(const InferenceSample& sample) = 0;
   virtual void on_label(const LabelSample& sample) = 0;
+  // A label whose prediction is not remembered (any more), and a request that does not fit the contract: of the active
+  // release.
+  virtual void on_unjoinable_label(const SlotContents& release) { static_cast<void>(release); }
+  virtual void on_refused_request(const SlotContents& release) { static_cast<void>(release); }
   // Now and then, for the active release.
   virtual void on_worker_memory(const SlotContents& release, std::uint64_t bytes) {
     static_cast<void>(release);

@@ -45,7 +45,7 @@ struct SanityTotals {
   std::uint64_t inputs = 0, inputs_nan = 0, inputs_out_of_range = 0;
 };
 
-// Thread-safe. An inference costs well below a microsecond (tests/bench/recorder_cost.cpp).
+// Thread-safe. An inference costs well below a microsecond.
 class Recorder {
  public:
   static constexpr std::size_t releases_max = 8;         // more keys in one window are counted as dropped

@@ -120,7 +120,10 @@ TEST_CASE("what a caller gets wrong is named, with the status that says whose fa
   CHECK(world.get("/v3").status == 404);
   // None of it was the model's doing, and it still answers.
   CHECK(world.observer.errors().empty());
+  CHECK(world.observer.refused() == 5);
   CHECK(world.infer({1}).status == 200);
+  CHECK(world.observer.inputs() == 1);  // what came in and went out is there to be looked at
+  CHECK(world.observer.outputs() == 1);
 }
 
 TEST_CASE("an error of the model is 500 with its words, and telemetry hears its reason") {
@@ -167,6 +170,7 @@ TEST_CASE("a late label is counted once, as right or wrong, and only for a predi
              Contains("audit, user or downstream"));
   CHECK_THAT(refused(404, {{"prediction_id", "boot-0-1"}, {"label", 1}}), Contains("boot-0-1"));
   CHECK_THAT(refused(404, {{"prediction_id", "boot-1-77"}, {"label", 1}}), Contains("4096"));
+  CHECK(world.observer.labels() == std::vector<std::string>{"audit correct", "user wrong", "unjoinable", "unjoinable"});
   CHECK(world.send("POST", "/v2/models/m/feedback", "{").status == 400);
   CHECK(world.send("POST", "/v2/models/m/feedback", std::string(5000, ' ')).status == 413);
   CHECK(world.send("POST", "/v2/models/other/feedback", "{}").status == 404);

@@ -166,10 +166,20 @@ class CountingObserver final : public agent::InferenceObserver {
     else
       errors_.emplace_back(sample.error_type);
     scores_.assign(sample.class_scores.begin(), sample.class_scores.end());
+    inputs_ = sample.inputs.size();
+    outputs_ = sample.outputs.size();
   }
   void on_label(const agent::LabelSample& sample) override {
     std::lock_guard lock(mutex_);
     labels_.push_back(std::string(sample.source) + (sample.correct ? " correct" : " wrong"));
+  }
+  void on_unjoinable_label(const agent::SlotContents&) override {
+    std::lock_guard lock(mutex_);
+    labels_.push_back("unjoinable");
+  }
+  void on_refused_request(const agent::SlotContents&) override {
+    std::lock_guard lock(mutex_);
+    ++refused_;
   }
   void on_worker_memory(const agent::SlotContents& release, std::uint64_t bytes) override {
     std::lock_guard lock(mutex_);
@@ -179,6 +189,9 @@ class CountingObserver final : public agent::InferenceObserver {
   std::uint64_t memory(const std::string& version) const { return read(memory_)[version]; }
   std::vector<std::string> errors() const { return read(errors_); }
   std::vector<std::string> labels() const { return read(labels_); }
+  int refused() const { return read(refused_); }
+  std::size_t inputs() const { return read(inputs_); }
+  std::size_t outputs() const { return read(outputs_); }
   std::vector<float> scores() const { return read(scores_); }
 
  private:
@@ -192,6 +205,8 @@ class CountingObserver final : public agent::InferenceObserver {
   std::map<std::string, std::uint64_t> memory_;
   std::vector<std::string> errors_, labels_;
   std::vector<float> scores_;
+  int refused_ = 0;
+  std::size_t inputs_ = 0, outputs_ = 0;  // of the latest inference
 };
 
 struct HttpAnswer {

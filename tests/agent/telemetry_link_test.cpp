@@ -7,8 +7,12 @@
 #include "tests/support/sim_clock.hpp"
 #include "tests/support/temp_dir.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <fcntl.h>
 #include <unistd.h>
+
+#include <cmath>
 
 using namespace ferry;
 using namespace ferry::agent;
@@ -24,16 +28,17 @@ struct World {
   Log log{clock, null, LogFormat::text, LogLevel::debug};
   std::unique_ptr<Database> database = *open_sqlite(":memory:");
   int status = 200;
-  ScriptedServer server{[this](const ScriptedRequest&) { return ScriptedAnswer{status, "", "", {}, {}}; }};
+  std::string body;
+  ScriptedServer server{[this](const ScriptedRequest&) { return ScriptedAnswer{status, "", body, {}, {}}; }};
   std::unique_ptr<HttpClient> http = make_http_client({});
   std::unique_ptr<TelemetryLink> link;
   SlotContents release;
 
-  World() {
+  explicit World(const TelemetryConfig& limits = {}) {
     Identity identity;
     identity.server = server.url();
     identity.install = "ins-1";
-    link = *TelemetryLink::open(identity, "boot-1", *database, clock, log);
+    link = *TelemetryLink::open(identity, "boot-1", *database, clock, log, {}, limits);
     ota::Manifest manifest;
     manifest.contract.labels = {"a", "b", "c"};
     release.model = "m";
@@ -130,4 +135,131 @@ TEST_CASE("the interval follows the server's word") {
   CHECK(world.link->due_in() == seconds{5});
   world.link->set_interval(seconds{300});
   CHECK(world.link->due_in() == seconds{300});
+}
+
+TEST_CASE("inputs and outputs are looked at, named by the contract") {
+  World world;
+  ota::Manifest manifest = *world.release.manifest;
+  manifest.contract.inputs = {{"image", "FP32", {-1, 2}}, {"=strange name", "FP32", {-1, 2}}};
+  manifest.contract.outputs = {{"y", "FP32", {-1, 3}}};
+  world.release.manifest = std::make_shared<const ota::Manifest>(manifest);
+  const float pixels[] = {0.25F, 0.75F}, nan[] = {1.0F, NAN}, scores[] = {0.1F, NAN, 0.2F};
+  const auto bytes = [](const auto& values) {
+    return std::string_view(reinterpret_cast<const char*>(values), sizeof values);
+  };
+  const std::vector<runtime::TensorView> inputs = {{"image", runtime::DataType::fp32, {1, 2}, bytes(pixels)},
+                                                   {"=strange name", runtime::DataType::fp32, {1, 2}, bytes(nan)},
+                                                   {"unknown", runtime::DataType::fp32, {1, 2}, bytes(nan)}};
+  const std::vector<runtime::TensorView> outputs = {{"y", runtime::DataType::fp32, {1, 3}, bytes(scores)}};
+  world.link->on_inference({world.release, std::chrono::milliseconds{2}, "", scores, inputs, outputs});
+  world.link->on_unjoinable_label(world.release);
+  world.link->on_refused_request(world.release);
+  world.link->on_label({world.release, true, "audit", seconds{100}});
+  world.clock.advance(seconds{61});
+  REQUIRE(world.link->upload(*world.http));
+  const auto window = world.received(0).releases.at(0);
+  CHECK(window.inputs.size() == 2);
+  CHECK(window.inputs.at("image").sum == 1.0);
+  CHECK(window.inputs.at("input-1").with_nan == 1);
+  CHECK(window.outputs.nan == 1);
+  CHECK(window.duration.count() == 1);
+  CHECK(window.confidence.total() == 0);
+  CHECK(window.labels_unjoinable == 1);
+  CHECK(window.requests_refused == 1);
+  CHECK(window.label_delay == telemetry::DelayOctaves{{6, 1}});
+}
+
+TEST_CASE("a window ends at its number of inferences too, and the uploading thread is called") {
+  TelemetryConfig limits;
+  limits.window_inferences_max = 100;
+  World world(limits);
+  int woken = 0;
+  world.link->on_wake([&] { ++woken; });
+  for (int n = 0; n < 250; ++n) world.answer_one();
+  CHECK(woken == 2);
+  CHECK(world.link->due_in() == seconds{0});
+  REQUIRE(world.link->upload(*world.http));
+  CHECK(world.server.requests().size() == 2);
+  CHECK(world.received(0).inference_count() == 100);
+  CHECK(world.received(1).seq == 2);
+  CHECK(world.link->due_in() == seconds{60});  // the open window goes on to its own end
+  world.clock.advance(seconds{60});
+  REQUIRE(world.link->upload(*world.http));
+  CHECK(world.received(2).inference_count() == 50);
+}
+
+TEST_CASE("when the day's bytes are spent windows become longer, and nothing is lost") {
+  TelemetryConfig limits;
+  limits.bytes_per_day_max = 24 * 1024;  // an hour's share is about one upload
+  World world(limits);
+  constexpr int minutes = 600;
+  for (int minute = 0; minute < minutes; ++minute) {
+    world.answer_one();
+    world.clock.advance(seconds{60});
+    REQUIRE(world.link->upload(*world.http));
+  }
+  const auto requests = world.server.requests();
+  std::size_t bytes = 0;
+  std::uint64_t inferences = 0;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    bytes += requests[i].body.size();
+    inferences += world.received(i).inference_count();
+  }
+  CHECK(bytes <= 24 * 1024 * 10 / 24 + 2'048);
+  CHECK(requests.size() >= 8);
+  CHECK(requests.size() < minutes / 10);
+  const auto counts = *world.link->counts();
+  CHECK(counts.windows <= 2);
+  CHECK(counts.dropped == 0);
+  world.clock.advance(std::chrono::hours{72});
+  REQUIRE(world.link->upload(*world.http));
+  world.clock.advance(std::chrono::hours{72});
+  REQUIRE(world.link->upload(*world.http));
+  for (std::size_t i = requests.size(); i < world.server.requests().size(); ++i)
+    inferences += world.received(i).inference_count();
+  CHECK(inferences == minutes);
+}
+
+TEST_CASE("a model that answers NaN, or fails, raises one hard alarm, at once") {
+  World world;
+  std::vector<Json> events;
+  int woken = 0;
+  world.link->on_alarm([&](const Json& event) { events.push_back(event); });
+  world.link->on_wake([&] { ++woken; });
+  const float scores[] = {NAN, 1.0F, 2.0F};
+  const std::string bytes(reinterpret_cast<const char*>(scores), sizeof scores);
+  const std::vector<runtime::TensorView> outputs = {{"y", runtime::DataType::fp32, {1, 3}, bytes}};
+  for (int n = 0; n < 8; ++n) {
+    const int before = woken;
+    world.link->on_inference({world.release, seconds{0}, "", scores, {}, outputs});
+    if (woken > before) REQUIRE(world.link->upload(*world.http));
+  }
+  REQUIRE(events.size() == 1);
+  CHECK(events[0]["kind"] == "alarm");
+  CHECK(events[0]["reason"] == "alarm.output_nan");
+  CHECK(events[0]["model"] == "m");
+  CHECK(events[0]["manifest_sha256"] == world.release.manifest_sha256.hex());
+  for (int n = 0; n < 50; ++n) world.link->on_inference({world.release, seconds{0}, "trial.hang", {}});
+  REQUIRE(world.link->upload(*world.http));
+  REQUIRE(world.link->upload(*world.http));
+  REQUIRE(events.size() == 2);
+  CHECK(events[1]["reason"] == "alarm.errors");
+}
+
+TEST_CASE("what the receiver left out is no error and is not sent again; what it refuses counts as dropped") {
+  World world;
+  telemetry::Rejected rejected;
+  rejected.add("scale", "exponential histogram of scale 3, expected 5");
+  world.body = telemetry::encode_otlp_response(rejected);
+  world.answer_one();
+  REQUIRE(world.link->close_window());
+  REQUIRE(world.link->upload(*world.http));
+  CHECK(world.link->counts()->windows == 0);
+  CHECK(world.link->counts()->dropped == 0);
+  world.status = 400;
+  world.answer_one();
+  REQUIRE(world.link->close_window());
+  REQUIRE(world.link->upload(*world.http));
+  CHECK(world.link->counts()->dropped == 1);
+  CHECK(world.link->counts()->dropped_inferences == 1);
 }
