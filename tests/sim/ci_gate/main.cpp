@@ -6,7 +6,6 @@
 //   sim_ci_gate --blocks FILE            replays these
 // Exit code 1 when a goal of STATS.md §5 does not hold, 2 when it could not run.
 #include "ci_gates/comparison.hpp"
-#include "ci_gates/statistics.hpp"
 #include "tests/sim/ci_gate/replay.hpp"
 
 #include <cstdio>
