@@ -244,6 +244,21 @@ TEST_CASE("no role goes back, with and without listed hashes") {
   }
 }
 
+TEST_CASE("a snapshot changed on the disk is not believed, though it has the version that the timestamp lists") {
+  SimRepository repository;
+  repository.list_bytes = false;  // with listed hashes the change would be noticed anyway
+  repository.publish();
+  Device device(repository);
+  REQUIRE(device.refresh());
+  auto changed = Json::parse(device.file("snapshot.json"));
+  changed["signed"]["meta"]["targets.json"]["version"] = 7;
+  write(device.directory.path() / "snapshot.json", changed.dump());
+  auto refreshed = device.refresh();
+  INFO((refreshed ? "" : refreshed.error().context));
+  CHECK(refreshed);
+  CHECK(device.file("snapshot.json") == repository.served["2.snapshot.json"]);
+}
+
 TEST_CASE("after an attacker raised versions, new keys bring them down again (fast-forward recovery)") {
   auto rotate = [](SimRepository& repository, const std::string& role) {
     repository.root["roles"][role]["keyids"] = Json::array();
