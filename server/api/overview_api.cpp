@@ -93,11 +93,23 @@ void add_rollouts(Services& services, std::vector<Attention>& list) {
   });
 }
 
-// One line per model: its worst cohort.
+bool is_over(Services& services, const CohortKey& arm) {
+  bool over = true;
+  services.rollouts.read([&](const std::map<std::string, ModelRollouts>& by_model) {
+    const auto found = by_model.find(arm.model);
+    if (found == by_model.end()) return;
+    for (const Rollout* rollout : found->second)
+      if (rollout->plan.id == arm.rollout) over = is_terminal(rollout->head.status);
+  });
+  return over;
+}
+
+// One line per model: its worst cohort. Arms of a rollout that is over compare nothing any more.
 void add_drift(Services& services, std::vector<Attention>& list) {
   std::map<std::string, CohortView> worst;
   for (CohortView& view : services.drift.cohorts("", services.now_ms())) {
     if (view.state.level() < telemetry::DriftLevel::warn || view.members == 0) continue;
+    if (!view.key.rollout.empty() && is_over(services, view.key)) continue;
     const auto [at, first] = worst.try_emplace(view.key.model, view);
     if (!first && view.state.level() > at->second.state.level()) at->second = std::move(view);
   }

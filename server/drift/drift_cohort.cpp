@@ -60,7 +60,6 @@ Json labels_json(const ClosedWindow& window) {
 Json witness_json(const CohortWitness& witness) {
   Json list = Json::array();
   if (witness.accuracy) list.push_back("accuracy");
-  if (witness.input) list.push_back("input");
   return list;
 }
 
@@ -76,7 +75,6 @@ std::string cohort_id(const CohortKey& key) {
 DriftLevel CohortState::level() const {
   telemetry::DriftWitness known;
   known.accuracy_fell = witness.accuracy;
-  known.input_broken = witness.input;
   return telemetry::with_witness(drift.level, known);
 }
 
@@ -86,7 +84,7 @@ std::string print_cohort_state(const CohortState& state) {
   document["drift"] = telemetry::print_drift_state(state.drift);
   document["labels_sr"] = state.labels_sr;
   document["labels_log"] = state.labels_log;
-  document["witness"] = {{"accuracy", state.witness.accuracy}, {"input", state.witness.input}};
+  document["witness"] = {{"accuracy", state.witness.accuracy}};
   document["level_since_ms"] = state.level_since_ms;
   document["known_before"] = state.known_before;
   return dump_json(document);
@@ -105,9 +103,8 @@ Result<CohortState> parse_cohort_state(std::string_view text) {
   TRY(state.labels_sr, number_at(document, "labels_sr", 0, sr_max));
   TRY(state.labels_log, number_at(document, "labels_log", 0, log_max));
   TRY(const Json* witness, object_at(document, "witness"));
-  TRY_VOID(only_known_fields(*witness, {"accuracy", "input"}));
+  TRY_VOID(only_known_fields(*witness, {"accuracy"}));
   TRY(state.witness.accuracy, bool_at(*witness, "accuracy"));
-  TRY(state.witness.input, bool_at(*witness, "input"));
   TRY(state.level_since_ms, integer_at(document, "level_since_ms", 0, integer_max));
   TRY(state.known_before, bool_at(document, "known_before"));
   return state;
@@ -175,7 +172,9 @@ std::string print_window(const ClosedWindow& window) {
 
 std::optional<CohortStep> close_window(const Cohort& cohort, const ReferenceProfile& reference,
                                        const DriftPolicy& policy, std::int64_t now_ms) {
-  const std::size_t members = cohort.devices.size();
+  // Those that moved on may still have something waiting, but nobody waits for more of them.
+  const auto members = std::size_t(std::count_if(cohort.devices.begin(), cohort.devices.end(),
+                                                 [](const auto& entry) { return entry.second.member; }));
   // With fewer devices than this nothing counts: device_limit is 0.
   if (double(waiting_devices(cohort)) * share_max(members) < 1 - 1e-9) return std::nullopt;
   const std::uint64_t samples_max =

@@ -13,7 +13,6 @@ inline constexpr std::int64_t member_age_ms = 24LL * 3600 * 1000;
 inline constexpr double label_margin = 0.02;
 inline constexpr double label_horizon = 100;  // labels after which the test is tightest
 
-inline constexpr std::string_view reason_drift_world = "drift.world_changed";
 inline constexpr std::string_view reason_drift_canaries = "drift.canaries";
 
 // A release in one hardware class, or (with `rollout`) in one arm of a gated rollout.
@@ -30,7 +29,6 @@ std::string cohort_id(const CohortKey& key);
 // What else is known than the distribution of predictions.
 struct CohortWitness {
   bool accuracy = false;  // audited labels: wrong more often than on the gate's data
-  bool input = false;     // broken inputs
   bool operator==(const CohortWitness&) const = default;
 };
 

@@ -138,7 +138,7 @@ class DriftMonitor {
 
   Result<> watch(const Rollout& rollout, Watch& watch, std::int64_t now_ms);
   Result<> compare(const Rollout& rollout, Watch& watch, std::int64_t now_ms);
-  Result<telemetry::DriftCounts> counts_since(const Cohort& cohort, std::int64_t since_ms);
+  Result<telemetry::DriftCounts> counts_since(const Cohort& cohort, std::int64_t since_ms, std::int64_t windows_max);
   Result<> age(Cohort& cohort, std::int64_t now_ms);
   Result<> erase(const std::string& cohort);
   Result<> forget_locked(const std::string& rollout);

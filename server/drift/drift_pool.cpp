@@ -128,7 +128,7 @@ std::vector<std::uint64_t> draw_part(const std::vector<std::uint64_t>& counts, s
 Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max,
           std::string_view seed) {
   Pool made;
-  const double share = share_max(std::max(members, devices.size()));
+  const double share = share_max(members);
   std::map<std::string_view, bool> cut;
   for (const DriftFeature feature : telemetry::drift_features) {
     const std::string feature_seed = std::string(seed) + "/" + std::string(telemetry::to_string(feature));

@@ -50,7 +50,8 @@ struct FromDevice {
   std::string_view device;
   const Contribution& waiting;
 };
-// Feature by feature, in any order. `members`: with those that offer nothing; `seed` names the window. The same for the
+// Feature by feature, in any order. `members`: with those that offer nothing, without those that left. `seed` names the
+// window. The same for the
 // same arguments, so that a restart in between changes nothing.
 Pool pool(const std::vector<FromDevice>& devices, std::size_t members, std::uint64_t samples_max,
           std::string_view seed);

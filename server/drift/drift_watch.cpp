@@ -10,19 +10,19 @@ using telemetry::DriftCause;
 using telemetry::DriftCounts;
 using telemetry::DriftLevel;
 
-constexpr std::int64_t compared_windows_max = 500;  // of an arm: more say nothing more
+constexpr std::int64_t compared_windows_max = 100;  // of an arm, newest: beyond the reference's size more say nothing
 
 std::string_view reason_of_cause(DriftCause cause) {
-  if (cause == DriftCause::world) return reason_drift_world;
+  if (cause == DriftCause::world) return reason_world_changed;
   if (cause == DriftCause::model) return reason_drift_canaries;
   return "";
 }
 
 }  // namespace
 
-Result<DriftCounts> DriftMonitor::counts_since(const Cohort& cohort, std::int64_t since_ms) {
+Result<DriftCounts> DriftMonitor::counts_since(const Cohort& cohort, std::int64_t since_ms, std::int64_t windows_max) {
   DriftCounts sum;
-  TRY(const auto bodies, store_.windows(cohort.id, since_ms, compared_windows_max));
+  TRY(const auto bodies, store_.windows(cohort.id, since_ms, windows_max));
   for (const std::string& body : bodies) {
     TRY(const Json window, parse_json(body));
     TRY(const std::int64_t start_ms, integer_at(window, "start_ms"));
@@ -85,8 +85,10 @@ Result<> DriftMonitor::compare(const Rollout& rollout, Watch& watch, std::int64_
   if (!of_canary || !of_control) return Error{Errc::not_found, "the reference profiles are gone"};
   const std::int64_t from_ms =
       telemetry::drift_period_start(canary.state.drift, control.state.drift, rollout.plan.created_ms);
-  TRY(const DriftCounts in_canary, counts_since(canary, from_ms));
-  TRY(const DriftCounts in_control, counts_since(control, from_ms));
+  const bool calm = canary.state.drift.level == DriftLevel::ok && control.state.drift.level == DriftLevel::ok;
+  const std::int64_t windows_max = calm ? 1 : compared_windows_max;  // when calm: is there any?
+  TRY(const DriftCounts in_canary, counts_since(canary, from_ms, windows_max));
+  TRY(const DriftCounts in_control, counts_since(control, from_ms, windows_max));
   const auto compared =
       telemetry::compare_drift({*of_canary->profile, canary.state.drift.level, in_canary},
                                {*of_control->profile, control.state.drift.level, in_control}, policy_);
@@ -110,8 +112,8 @@ std::optional<WorldNews> DriftMonitor::world_changed(const Rollout& rollout, std
   const auto known = watches_.find(rollout.plan.id);
   if (known != watches_.end() && now_ms < known->second.retry_ms) return std::nullopt;
   Watch& watched = watches_[rollout.plan.id];
-  Result<> done;
-  if (watched.last.canary.empty()) done = watch(rollout, watched, now_ms);
+  Result<> done = reload();
+  if (done && watched.last.canary.empty()) done = watch(rollout, watched, now_ms);
   if (done && watched.news) done = compare(rollout, watched, now_ms);
   if (!done) {
     watched.retry_ms = now_ms + reference_retry_ms;
@@ -149,6 +151,7 @@ Result<> DriftMonitor::forget_locked(const std::string& rollout) {
 
 Result<> DriftMonitor::forget(const std::string& rollout) {
   std::lock_guard lock(mutex_);
+  TRY_VOID(reload());
   return forget_locked(rollout);
 }
 
@@ -173,6 +176,7 @@ Result<> DriftMonitor::age(Cohort& cohort, std::int64_t now_ms) {
 
 Result<> DriftMonitor::housekeep(std::int64_t now_ms, const std::set<std::string>& under_way) {
   std::lock_guard lock(mutex_);
+  TRY_VOID(reload());
   std::set<std::string> over;
   std::vector<std::string> old;
   for (auto& [id, cohort] : cohorts_) {

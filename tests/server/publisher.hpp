@@ -129,6 +129,7 @@ class Publisher {
   std::chrono::hours root_life = ota::root_lifetime;
   PublicKey snapshot_key, timestamp_key;
   std::string role;  // newest <model>.json that the server took
+  std::string reference;  // of the releases to come; "": bytes that are no profile
 
  private:
   static ota::RoleSigners by(PublicKey key) { return {.keys = {std::move(key)}, .threshold = 1}; }
@@ -137,8 +138,8 @@ class Publisher {
   ota::Manifest manifest_for(const std::string& version, std::int64_t counter, const Wrong& wrong,
                              BuiltRelease& built) const {
     SeededRandom random(static_cast<std::uint64_t>(counter) + std::hash<std::string>{}(version));
-    const auto blob = [&](const char* name, std::size_t size) {
-      std::string bytes = random.bytes(size);
+    const auto blob = [&](const char* name, std::size_t size, const std::string& given = "") {
+      std::string bytes = given.empty() ? random.bytes(size) : given;
       ota::BlobRef ref{name, sha256(bytes), bytes.size()};
       built.blobs.emplace_back(ref.sha256, std::move(bytes));
       return ref;
@@ -165,7 +166,7 @@ class Publisher {
     variant.needs.architectures = {"x86_64"};
     variant.budget.latency_p99_us = 50'000;
     manifest.variants = {variant};
-    if (!wrong.draft) manifest.reference_profile = blob("reference.json", 300);
+    if (!wrong.draft) manifest.reference_profile = blob("reference.json", 300, reference);
     return manifest;
   }
 };
