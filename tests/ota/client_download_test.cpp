@@ -201,6 +201,16 @@ TEST_CASE("a body is held to what was signed, whatever its Content-Length says")
   }
 }
 
+TEST_CASE("a target of another length is refused as that, before anything is hashed") {
+  SimRepository repository;
+  repository.add_target("targets", "a", "the bytes");
+  repository.publish();
+  Device device(repository);
+  replace_everything_served(repository, "the byte");
+  check_refused(device.download("a"), Errc::bad_signature, "length is 8 bytes, signed is 9");
+  CHECK(contents(device).empty());
+}
+
 TEST_CASE("metadata over HTTP: an error is never a missing file, a missing root is the end of the chain") {
   SimRepository repository;
   struct Case {
