@@ -91,6 +91,8 @@ class Bench:
     def measure(self):
         world, device, quick = self.world, self.device, self.quick
         found = []
+        say("telemetry cost …")
+        found += figures.checked(figures.telemetry_cost, world, quick)
         say("telemetry upload …")
         found += figures.checked(figures.telemetry_upload, world, device, quick)
         say("supervisor memory …")
@@ -99,8 +101,10 @@ class Bench:
         found += figures.checked(figures.local_api, world, device, quick)
         device.program.stop()
         say("check-ins …")
-        identities = self.enrol_fleet(8 if quick else 32)
+        identities = self.enrol_fleet(64)
         found += figures.checked(figures.check_ins, world, identities, quick)
+        say("telemetry ingest …")
+        found += figures.checked(figures.telemetry_ingest, world, device, identities, quick)
         return found
 
     def close(self, failed):

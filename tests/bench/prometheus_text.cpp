@@ -1,6 +1,7 @@
 #include "tests/bench/prometheus_text.hpp"
 
 #include <charconv>
+#include <cmath>
 
 namespace ferry::bench {
 namespace {
@@ -16,9 +17,9 @@ std::string number(double value) {
 
 class Writer {
  public:
-  explicit Writer(const WindowReport& report) : end_ms_(std::to_string(report.end_unix_ms)) {
-    common_ = label("install", report.install) + label("boot", report.boot) + label("seq", std::to_string(report.seq)) +
-              label("version", report.agent_version);
+  Writer(const WindowReport& report, bool with_seq) : end_ms_(std::to_string(report.end_unix_ms)) {
+    common_ = label("install", report.install) + label("boot", report.boot) + label("version", report.agent_version);
+    if (with_seq) common_ += label("seq", std::to_string(report.seq));
   }
 
   void release(const ReleaseWindow& window) {
@@ -37,6 +38,7 @@ class Writer {
       const std::string which = label("source", outcome.source) + label("correct", outcome.correct ? "true" : "false");
       sample("ferry_label_outcomes_total", which, std::to_string(count));
     }
+    sanity(window);
     sample("ferry_worker_memory_bytes", "", std::to_string(window.worker_memory_bytes));
   }
 
@@ -67,6 +69,41 @@ class Writer {
     sample("ferry_inference_duration_seconds_count", "", std::to_string(sketch.count()));
   }
 
+  void sanity(const ReleaseWindow& window) {
+    for (const auto& [octave, count] : window.label_delay)
+      sample("ferry_label_delay_seconds_bucket", label("le", number(std::exp2(octave + 1))), std::to_string(count));
+    const auto count = [&](const char* name, const std::string& more, std::uint64_t value) {
+      if (value > 0) sample(name, more, std::to_string(value));
+    };
+    count("ferry_labels_unjoinable_total", "", window.labels_unjoinable);
+    count("ferry_requests_refused_total", "", window.requests_refused);
+    count("ferry_output_findings_total", label("finding", "nan"), window.outputs.nan);
+    count("ferry_output_findings_total", label("finding", "shape"), window.outputs.shape);
+    count("ferry_output_findings_total", label("finding", "empty"), window.outputs.empty);
+    for (const auto& [tensor, stats] : window.inputs) {
+      const std::string of = label("tensor", tensor);
+      count("ferry_input_tensors_total", of, stats.tensors);
+      count("ferry_input_values_count", of, stats.values);
+      count("ferry_input_findings_total", of + label("finding", "nan"), stats.with_nan);
+      count("ferry_input_findings_total", of + label("finding", "infinity"), stats.with_infinity);
+      count("ferry_input_findings_total", of + label("finding", "constant"), stats.constant);
+      count("ferry_input_findings_total", of + label("finding", "out_of_range"), stats.out_of_range);
+      sample("ferry_input_values_sum", of, number(stats.sum));
+      sample("ferry_input_squares_sum", of, number(stats.squares));
+      sample("ferry_input_min", of, number(stats.min));
+      sample("ferry_input_max", of, number(stats.max));
+    }
+    for (const auto& [version, agreement] : window.shadow) {
+      const std::string with = label("against", version);
+      sample("ferry_shadow_agreed_total", with, std::to_string(agreement.agreed));
+      for (const auto& [pair, times] : agreement.disagreed)
+        sample("ferry_shadow_disagreed_total",
+               with + label("classes", std::to_string(pair.older) + ">" + std::to_string(pair.newer)),
+               std::to_string(times));
+      sample("ferry_shadow_gap_sum", with, number(agreement.gap_sum));
+    }
+  }
+
   void histogram(const std::string& name, const BoundedHistogram& values) {
     std::uint64_t below = 0;
     for (std::size_t at = 0; at < values.counts.size(); ++at) {
@@ -83,8 +120,8 @@ class Writer {
 
 }  // namespace
 
-PrometheusText prometheus_text(const WindowReport& report) {
-  Writer writer(report);
+PrometheusText prometheus_text(const WindowReport& report, bool with_seq) {
+  Writer writer(report, with_seq);
   for (const ReleaseWindow& window : report.releases) writer.release(window);
   return std::move(writer.text);
 }

@@ -12,7 +12,8 @@ struct PrometheusText {
 };
 
 // Every number of the report, none left out: histograms as cumulative buckets (empty latency buckets as no line at
-// all), counters as counters, each line with the labels that our data points carry as attributes.
-PrometheusText prometheus_text(const telemetry::WindowReport& report);
+// all), counters as counters, each line with the labels that our data points carry as attributes. `with_seq` false: the
+// report's number is left out, as whoever keeps series does: as a label it would make new series of every report.
+PrometheusText prometheus_text(const telemetry::WindowReport& report, bool with_seq = true);
 
 }  // namespace ferry::bench

@@ -28,6 +28,7 @@ constexpr int silence_limit_ms = 10'000;
 constexpr std::size_t events_max = 256;
 constexpr std::size_t piece_bytes = 16 * 1024;
 constexpr std::size_t stat_bytes_max = 4096;
+constexpr int send_buffer_bytes = 512 * 1024;  // a whole request, so that none stays behind
 // Both servers get the same cipher, whatever each would prefer.
 constexpr const char* cipher_suite = "TLS_AES_128_GCM_SHA256";
 
@@ -78,6 +79,7 @@ Result<FileDescriptor> connect_to(std::uint16_t port) {
     return errno_error("connect", "127.0.0.1:" + std::to_string(port));
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes, sizeof send_buffer_bytes);
   const timeval limit{silence_limit_ms / 1000, 0};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   return fd;
@@ -107,7 +109,7 @@ struct Answer {
 
 struct Connection {
   FileDescriptor fd;
-  Tls tls;
+  Tls tls;  // none: plain
   std::string request;
   std::string received;
   Answer expected;
@@ -116,6 +118,11 @@ struct Connection {
   Result<> ask() {
     received.clear();
     asked = Watch::now();
+    if (!tls) {
+      if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size()))
+        return {};
+      return errno_error("send", "a request of " + std::to_string(request.size()) + " bytes");
+    }
     ERR_clear_error();
     // A request is far smaller than an idle socket's buffer, so it never stays behind.
     if (SSL_write(tls.get(), request.data(), static_cast<int>(request.size())) != static_cast<int>(request.size()))
@@ -124,6 +131,7 @@ struct Connection {
   }
   // nullopt: not all of it is here yet.
   Result<std::optional<Answer>> take();
+  Result<std::optional<Answer>> take_plain();
 };
 
 std::optional<Answer> whole_answer(std::string_view received) {
@@ -132,7 +140,7 @@ std::optional<Answer> whole_answer(std::string_view received) {
   const std::string_view head = received.substr(0, end + 2);
   Answer answer;
   std::from_chars(head.data() + 9, head.data() + 12, answer.status);
-  if (answer.status != 304) {
+  if (answer.status != 304 && answer.status != 204) {
     const std::string_view length = header_of(head, "content-length");
     std::from_chars(length.data(), length.data() + length.size(), answer.body_bytes);
   }
@@ -141,7 +149,19 @@ std::optional<Answer> whole_answer(std::string_view received) {
   return answer;
 }
 
+Result<std::optional<Answer>> Connection::take_plain() {
+  char piece[piece_bytes];
+  for (;;) {
+    const ssize_t got = ::recv(fd.get(), piece, sizeof piece, 0);
+    if (got < 0 && errno == EAGAIN) return std::optional<Answer>();
+    if (got <= 0) return Error{Errc::unreachable, "the server ended the connection"};
+    received.append(piece, static_cast<std::size_t>(got));
+    if (auto answer = whole_answer(received)) return answer;
+  }
+}
+
 Result<std::optional<Answer>> Connection::take() {
+  if (!tls) return take_plain();
   char piece[piece_bytes];
   do {
     ERR_clear_error();
@@ -163,17 +183,23 @@ std::string request_for(const TlsClients& clients, const Target& target, const s
   return request + "\r\n";
 }
 
-// On the still blocking socket: handshake, a first answer for its ETag, a second as the pattern for all others.
-Result<> open_connection(Connection& connection, SSL_CTX* context, const TlsClients& clients, const Target& target) {
-  TRY(connection.fd, connect_to(target.port));
+Result<> shake_hands(Connection& connection, SSL_CTX* context, const TlsClients& clients, const Target& target) {
   connection.tls.reset(SSL_new(context));
   SSL_set_fd(connection.tls.get(), connection.fd.get());
   SSL_set_tlsext_host_name(connection.tls.get(), clients.server_name.c_str());
   SSL_set1_host(connection.tls.get(), clients.server_name.c_str());
   if (SSL_connect(connection.tls.get()) != 1) return tls_error(target.name + ": handshake");
+  return {};
+}
+
+// On the still blocking socket: handshake, a first answer for its ETag, a second as the pattern for all others.
+Result<> open_connection(Connection& connection, SSL_CTX* context, const TlsClients& clients, const Target& target,
+                         std::size_t number) {
+  TRY(connection.fd, connect_to(target.port));
+  if (target.tls) TRY_VOID(shake_hands(connection, context, clients, target));
   std::string etag;
-  for (int times = 0; times < 2; ++times) {
-    connection.request = request_for(clients, target, etag);
+  for (int times = 0; times < (target.source != nullptr ? 1 : 2); ++times) {
+    connection.request = target.source != nullptr ? target.source->next(number) : request_for(clients, target, etag);
     TRY_VOID(connection.ask());
     std::optional<Answer> answer;
     while (!answer) {
@@ -182,7 +208,8 @@ Result<> open_connection(Connection& connection, SSL_CTX* context, const TlsClie
     connection.expected = *answer;
     if (target.conditional) etag = header_of(connection.received, "etag");
   }
-  if (connection.expected.status == (target.conditional ? 304 : 200)) return {};
+  const int status = connection.expected.status;
+  if (status == (target.conditional ? 304 : 200) || (target.source != nullptr && status == 204)) return {};
   return Error{Errc::internal, target.name + ": " + connection.received.substr(0, 500)};
 }
 
@@ -194,6 +221,16 @@ struct LoadPool::State {
   FileDescriptor poll;
   std::vector<double> latencies_us;
 
+  // False: there is nothing left to ask.
+  Result<bool> ask(std::size_t at) {
+    Connection& connection = connections[at];
+    if (target.source != nullptr) {
+      connection.request = target.source->next(at);
+      if (connection.request.empty()) return false;
+    }
+    TRY_VOID(connection.ask());
+    return true;
+  }
   // Waits for answers and counts them; asks again on the same connection while `until` is not reached.
   Result<> turn(Watch::time_point until, std::size_t& under_way);
 };
@@ -209,7 +246,9 @@ Result<std::unique_ptr<LoadPool>> LoadPool::open(const TlsClients& clients, cons
   state->target = target;
   state->poll = FileDescriptor(::epoll_create1(EPOLL_CLOEXEC));
   std::vector<Context> contexts;
-  for (const ClientIdentity& identity : clients.identities) {
+  if (!target.tls) contexts.emplace_back();
+  for (std::size_t at = 0; target.tls && at < clients.identities.size(); ++at) {
+    const ClientIdentity& identity = clients.identities[at];
     TRY(auto context, make_context(clients, identity));
     contexts.push_back(std::move(context));
   }
@@ -217,7 +256,7 @@ Result<std::unique_ptr<LoadPool>> LoadPool::open(const TlsClients& clients, cons
   state->connections.resize(clients.connections);
   for (std::size_t at = 0; at < clients.connections; ++at) {
     Connection& connection = state->connections[at];
-    TRY_VOID(open_connection(connection, contexts[at % contexts.size()].get(), clients, target));
+    TRY_VOID(open_connection(connection, contexts[at % contexts.size()].get(), clients, target, at));
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = at;
@@ -242,11 +281,11 @@ Result<> LoadPool::State::turn(Watch::time_point until, std::size_t& under_way) 
       return Error{Errc::internal, target.name + ": unlike the first answer: " + connection.received.substr(0, 300)};
     const auto now = Watch::now();
     latencies_us.push_back(std::chrono::duration<double, std::micro>(now - connection.asked).count());
-    if (now >= until) {
-      --under_way;
-      continue;
+    bool more = now < until;
+    if (more) {
+      TRY(more, ask(events[i].data.u64));
     }
-    TRY_VOID(connection.ask());
+    if (!more) --under_way;
   }
   return {};
 }
@@ -258,8 +297,11 @@ Result<Block> LoadPool::run(double seconds) {
   TRY(const double cpu_before, cpu_seconds(state.target.pids));
   const auto started = Watch::now();
   const auto until = started + std::chrono::duration_cast<Watch::duration>(std::chrono::duration<double>(seconds));
-  for (Connection& connection : state.connections) TRY_VOID(connection.ask());
-  std::size_t under_way = state.connections.size();
+  std::size_t under_way = 0;
+  for (std::size_t at = 0; at < state.connections.size(); ++at) {
+    TRY(const bool asked, state.ask(at));
+    if (asked) ++under_way;
+  }
   while (under_way > 0) TRY_VOID(state.turn(until, under_way));
   block.seconds = std::chrono::duration<double>(Watch::now() - started).count();
   TRY(const double cpu_after, cpu_seconds(state.target.pids));
