@@ -13,7 +13,7 @@ using runtime::DataType;
 using telemetry::InputStats;
 
 constexpr std::size_t slow_elements_max = 256;
-constexpr std::size_t lanes = 8;  // independent sums: additions need not wait for each other
+constexpr std::size_t lanes = 4;  // independent sums: additions need not wait for each other
 
 template <class T>
 T element(std::string_view bytes, std::size_t at) {
