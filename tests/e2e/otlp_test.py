@@ -266,7 +266,10 @@ class OtherReceiver(unittest.TestCase):
     def test_failures_are_counted_with_their_reason(self):
         self.assertGreater(self.failures, 0)
         self.assertEqual(self.total("ferry.inference.errors"), self.failures)
-        self.assertEqual(self.total("ferry.inference.errors", **{"error.type": "trial.crash"}), self.failures)
+        # As the agent saw the kills: a worker died of the request (a kernel that ran out of memory meanwhile gets the
+        # blame for a SIGKILL), or was killed again while it was being loaded, and the request waited in vain.
+        types = {metric["error.type"] for metric, _ in self.last("ferry.inference.errors")}
+        self.assertLessEqual(types, {"trial.crash", "trial.memory", "unavailable"})
 
     def test_the_sum_of_latencies_is_that_of_the_buckets_within_the_sketch_error(self):
         total = self.total("ferry.inference.duration_sum")
