@@ -181,7 +181,8 @@ Result<> RolloutController::plan_gate(RolloutPlan& plan, const ModelRollouts& ot
 }
 
 Result<bool> RolloutController::judge(Rollout& rollout, std::int64_t now_ms) {
-  if (rollout.head.status != RolloutStatus::running || !rollout.gated() || rollout.in_last_phase()) return false;
+  const bool watched = rollout.head.status == RolloutStatus::running || rollout.head.status == RolloutStatus::paused;
+  if (!watched || !rollout.gated() || rollout.in_last_phase()) return false;
   TRY(auto look, gates_.look(rollout, now_ms));
   if (!look) return false;
   Judged event;
