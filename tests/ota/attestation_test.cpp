@@ -93,6 +93,15 @@ TEST_CASE("an attestation signed by the release key is worth nothing") {
   CHECK(check_attestations(gate.policy(), gate.question(), gate.report() + forger.report(), now));
 }
 
+TEST_CASE("statements in envelopes of another type count for nothing, though the gate key signed them") {
+  Gate gate;
+  auto retyped = [&](const std::string& line) {
+    return *sign_dsse("application/x", parse_envelope(line)->payload, std::span(&gate.key, 1)) + "\n";
+  };
+  check_denied(gate, retyped(gate.test_line()) + retyped(gate.report_line()), "trust.attestation_missing",
+               "none by a trusted gate key");
+}
+
 TEST_CASE("a bit changed in payload, type or signature makes it untrusted") {
   Gate gate;
   Json test = Json::parse(gate.test_line());
