@@ -20,8 +20,8 @@ std::vector<Alarm> hard_alarms(const SanityTotals& totals, const AlarmLimits& li
   };
   judge("alarm.output_nan", "answers hold a NaN", totals.output_nan, totals.answered, limits.output_nan_share);
   judge("alarm.input_nan", "input tensors hold a NaN", totals.inputs_nan, totals.inputs, limits.input_nan_share);
-  judge("alarm.input_range", "input tensors hold an infinity or a number beyond 1e30", totals.inputs_out_of_range, totals.inputs,
-        limits.input_range_share);
+  judge("alarm.input_range", "input tensors hold an infinity or a number beyond 1e30", totals.inputs_out_of_range,
+        totals.inputs, limits.input_range_share);
   judge("alarm.errors", "inferences failed", totals.errors, totals.answered + totals.errors, limits.error_share);
   return alarms;
 }

@@ -23,8 +23,8 @@ enum class Temporality { delta, cumulative };
 // the first is much shorter and what ferryd is sent, the second is what other receivers make labels of.
 enum class ReleaseNamed { by_scope, by_point };
 
-// ExportMetricsServiceRequest, protobuf, not compressed. With releases named by point, histograms have their sums, metrics their units and
-// scopes a name, which ferryd does not need and other receivers do.
+// ExportMetricsServiceRequest, protobuf, not compressed. With releases named by point, histograms have their sums,
+// metrics their units and scopes a name, which ferryd does not need and other receivers do.
 std::string encode_otlp(const WindowReport& report, Temporality temporality = Temporality::delta,
                         ReleaseNamed named = ReleaseNamed::by_scope);
 

@@ -128,7 +128,7 @@ class Publisher {
   Instant now;
   std::chrono::hours root_life = ota::root_lifetime;
   PublicKey snapshot_key, timestamp_key;
-  std::string role;  // newest <model>.json that the server took
+  std::string role;       // newest <model>.json that the server took
   std::string reference;  // of the releases to come; "": bytes that are no profile
 
  private:

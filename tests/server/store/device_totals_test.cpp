@@ -16,9 +16,10 @@ void put(Database& database, const std::string& device, const std::string& model
   window.key.model = model;
   window.key.version = version;
   window.duration.record(0.001);
-  need(database.query("insert into telemetry_devices (device, model, version, last_window_ms, data) "
-                      "values ($1, $2, $3, 1, $4)",
-                      {device, model, version, need(pack_window(window))}));
+  need(
+      database.query("insert into telemetry_devices (device, model, version, last_window_ms, data) "
+                     "values ($1, $2, $3, 1, $4)",
+                     {device, model, version, need(pack_window(window))}));
 }
 
 }  // namespace

@@ -142,8 +142,8 @@ Window Source::draw(std::size_t n, Dice& dice, bool raw) const {
 }
 
 const char* to_string(Rule rule) {
-  constexpr std::array<const char*, rules> names{"PSI>.10",  "PSI>.25",   "JS class", "JS conf",  "W1/sd>.1",
-                                                 "KS p<.05", "chi class", "S conf", "S mnlp", "Ferry"};
+  constexpr std::array<const char*, rules> names{"PSI>.10",  "PSI>.25",   "JS class", "JS conf", "W1/sd>.1",
+                                                 "KS p<.05", "chi class", "S conf",   "S mnlp",  "Ferry"};
   return names[std::size_t(rule)];
 }
 
