@@ -131,7 +131,8 @@ Result<> run_agent(const Config& config, const AgentPorts& ports) {
   TRY(auto database, open_spool(data, log));
   TRY(auto spool, EventSpool::open(*database));
   StatusBoard status(identity.device, boot);
-  TRY(auto telemetry, TelemetryLink::open(identity, boot, *database, ports.clock, log, config.collector, config.telemetry));
+  TRY(auto telemetry,
+      TelemetryLink::open(identity, boot, *database, ports.clock, log, config.collector, config.telemetry));
   TRY(auto collector, make_collector(config.collector, *telemetry, ports));
   telemetry->on_alarm([&spool = *spool, &log](const Json& event) {
     if (auto told = spool.append(event); !told) log.warn("event lost", {{"error", told.error().context}});

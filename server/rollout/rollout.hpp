@@ -98,7 +98,7 @@ struct RolloutHead {
   std::string gate_reason;   // its last reason, "gate.…"; "" before its first word
   bool recalled = false;     // devices that took the release are ordered back
   std::vector<Approval> approvals;
-  std::int64_t moved_ms = 0;    // of a throttled rollout: when a device last began or ended
+  std::int64_t moved_ms = 0;        // of a throttled rollout: when a device last began or ended
   std::int64_t world_since_ms = 0;  // the change of the world that it was paused for last
   bool operator==(const RolloutHead&) const = default;
 };

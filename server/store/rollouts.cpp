@@ -70,8 +70,8 @@ Result<Rollout> RolloutStore::load(const std::string& id) {
   restored.head = rollout.head;
   for (const Row& row : devices) {
     TRY(auto state, parse_progress(row.text(1)));
-    restored.devices.emplace_back(row.text(0), DeviceProgress{state, row.integer(2), row.integer(3), row.text(4), row.text(5),
-                                                              row.integer(6)});
+    restored.devices.emplace_back(
+        row.text(0), DeviceProgress{state, row.integer(2), row.integer(3), row.text(4), row.text(5), row.integer(6)});
   }
   apply(rollout, restored);
   return rollout;

@@ -1,10 +1,10 @@
 #include "tests/bench/upload_source.hpp"
 
+#include "common/clock.hpp"
 #include "common/crypto.hpp"
 #include "telemetry/otlp.hpp"
 #include "tests/bench/prometheus_text.hpp"
 
-#include <chrono>
 #include <random>
 
 namespace ferry::bench {
@@ -47,8 +47,7 @@ std::string post(const std::string& path, std::string_view headers, std::string_
 
 UploadSource::UploadSource(UploadForm form, std::string path, std::size_t devices, const UploadOrigin& origin)
     : form_(form), path_(std::move(path)), devices_(devices) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const std::int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  const std::int64_t now_ms = to_unix_ms(SystemClock().now());
   std::mt19937_64 engine(11);
   for (std::size_t at = 0; at < devices; ++at) {
     Device& device = devices_[at];
