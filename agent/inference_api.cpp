@@ -1,6 +1,8 @@
 // Handlers: find the model, parse, ask, answer, tell the observer.
 #include "agent/inference_api.hpp"
 
+#include "agent/class_scores.hpp"
+
 #include "agent/status.hpp"
 #include "ota/manifest.hpp"
 
@@ -21,23 +23,6 @@ Result<> check_version_of(const Request& request, const SlotContents& active) {
   if (wanted == request.params.end() || wanted->second == active.version) return {};
   return Error{Errc::not_found, "version \"" + wanted->second.substr(0, 64) + "\" of " + active.model +
                                     " is not active on this device; " + active.version + " is"};
-}
-
-// The first item's scores: row 0 of the last dimension.
-std::vector<float> first_scores(const Answered& answered) {
-  std::vector<float> scores;
-  auto output = std::ranges::find(answered.outputs, answered.class_output, &runtime::TensorView::name);
-  if (answered.class_output.empty() || output == answered.outputs.end() || output->bytes.empty()) return scores;
-  auto each = runtime::element_bytes(output->datatype);
-  auto width = output->shape.empty() ? output->bytes.size() / each : static_cast<std::size_t>(output->shape.back());
-  auto row = output->bytes.substr(0, width * each);
-  if (output->datatype == runtime::DataType::fp32) {  // nearly always
-    scores.resize(width);
-    std::memcpy(scores.data(), row.data(), row.size());
-  } else {
-    for (double value : runtime::to_numbers(output->datatype, row)) scores.push_back(static_cast<float>(value));
-  }
-  return scores;
 }
 
 std::int64_t class_of(const std::vector<float>& scores) {
@@ -213,7 +198,7 @@ boost::asio::awaitable<Response> InferenceApi::infer(const Request& request) {
 
 Response InferenceApi::answer(const InferenceRequest& request, const Answered& answered,
                               std::chrono::nanoseconds started) {
-  auto scores = first_scores(answered);
+  auto scores = class_scores(answered.outputs, answered.class_output);
   InferenceReply reply;
   reply.model = answered.release->model;
   reply.version = answered.release->version;

@@ -192,7 +192,11 @@ ServedModel& RuntimeActivator::served(const std::string& model) {
         options_.observer->on_worker_memory(release, bytes);
       };
     }
-    slot = std::make_unique<ServedModel>(server_->io(), served_limits_, std::move(tell), std::move(sample));
+    ServedModel::Shadowed compared;
+    if (options_.observer != nullptr)
+      compared = [this](const ShadowSample& seen) { options_.observer->on_shadow(seen); };
+    slot = std::make_unique<ServedModel>(server_->io(), served_limits_, std::move(tell), std::move(sample),
+                                         std::move(compared));
   }
   return *slot;
 }

@@ -1,6 +1,7 @@
 // Requests, releases that change under them, and workers that die.
 #include "agent/served_model.hpp"
 
+#include "agent/class_scores.hpp"
 #include "runtime/self_test.hpp"
 #include "runtime/worker_protocol.hpp"
 
@@ -35,8 +36,12 @@ struct ServedModel::Waiter {
   asio::steady_timer timer;
 };
 
-ServedModel::ServedModel(asio::io_context& io, ServedLimits limits, Signal signal, Memory memory)
-    : io_(io), limits_(limits), signal_(std::move(signal)), memory_(std::move(memory)) {}
+ServedModel::ServedModel(asio::io_context& io, ServedLimits limits, Signal signal, Memory memory, Shadowed shadowed)
+    : io_(io),
+      limits_(limits),
+      signal_(std::move(signal)),
+      memory_(std::move(memory)),
+      shadowed_(std::move(shadowed)) {}
 
 ServedModel::~ServedModel() {
   *here_ = false;
@@ -90,7 +95,7 @@ asio::awaitable<Result<Answered>> ServedModel::infer(const InferenceRequest& req
       auto taken = take(*instance, std::move(*answer));
       if (taken) {
         if (on_trial) note_probation(nullptr, false);
-        if (shadow_) mirror_later(request);
+        if (shadow_) mirror_later(request, *taken);
         co_return taken;
       }
       answer = std::move(taken).error();
@@ -163,26 +168,38 @@ void ServedModel::progress(std::uint64_t count) {
 }
 
 // After the live answer is on its way, and only when the candidate is idle: a copy never makes a request wait.
-void ServedModel::mirror_later(const InferenceRequest& request) {
+void ServedModel::mirror_later(const InferenceRequest& request, const Answered& answered) {
   if (!candidate_ || !candidate_->ready() || candidate_->worker()->waiting() > 0) return;
-  auto send = [this, here = here_, candidate = candidate_, inputs = runtime::copies_of(request.inputs),
-               outputs = request.outputs]() mutable {
+  Copy copy{runtime::copies_of(request.inputs), request.outputs, answered.release, {}};
+  if (shadowed_) copy.active_scores = class_scores(answered.outputs, answered.class_output);
+  auto send = [this, here = here_, candidate = candidate_, copy = std::move(copy)]() mutable {
     if (*here && shadow_ && candidate_ == candidate && candidate->ready() && candidate->worker()->waiting() == 0) {
-      mirror(candidate, std::move(inputs), std::move(outputs));
+      mirror(candidate, std::move(copy));
     }
   };
   asio::post(io_, std::move(send));
 }
 
-void ServedModel::mirror(const std::shared_ptr<ModelInstance>& candidate, std::vector<runtime::Tensor> inputs,
-                         std::vector<std::string> outputs) {
-  auto views = runtime::views_of(inputs);
+// Agreement needs no label: the shares of right answers differ by no more than the share that disagrees.
+void ServedModel::compare(const ModelInstance& candidate, const Copy& copy, const WorkerAnswer& answer) {
+  if (!shadowed_ || copy.active_scores.empty()) return;
+  auto outputs = runtime::tensors_from_frame(answer.head, "outputs", answer.body);
+  if (!outputs) return;
+  const auto scores = class_scores(*outputs, candidate.class_output());
+  if (!scores.empty()) shadowed_({*candidate.release(), *copy.active, scores, copy.active_scores});
+}
+
+void ServedModel::mirror(const std::shared_ptr<ModelInstance>& candidate, Copy copy) {
+  auto kept = std::make_shared<Copy>(std::move(copy));
+  auto views = runtime::views_of(kept->inputs);
+  auto outputs = kept->outputs;
   auto worker = candidate->worker();
-  auto counted = [this, here = here_, candidate](const Result<WorkerAnswer>& answer) {
+  auto counted = [this, here = here_, candidate, kept](const Result<WorkerAnswer>& answer) {
     if (!*here || candidate_ != candidate) return;
     auto& report = shadow_report_;
     ++report.mirrored;
     if (answer) {
+      compare(*candidate, *kept, *answer);
       auto spent = integer_or(answer->head, "compute_us", 0, 0);
       if (shadow_us_.size() < shadow_latencies_max) {
         shadow_us_.push_back(spent ? *spent : 0);

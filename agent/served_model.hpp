@@ -2,6 +2,7 @@
 #pragma once
 #include "agent/model_instance.hpp"
 #include "agent/open_inference.hpp"
+#include "agent/serving.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <list>
@@ -39,7 +40,9 @@ class ServedModel {
  public:
   using Signal = std::function<void(ActivatorSignal)>;
   using Memory = std::function<void(const SlotContents&, std::uint64_t bytes)>;  // of the worker that answers
-  ServedModel(boost::asio::io_context& io, ServedLimits limits, Signal signal, Memory memory = {});
+  using Shadowed = std::function<void(const ShadowSample&)>;                     // classifiers only
+  ServedModel(boost::asio::io_context& io, ServedLimits limits, Signal signal, Memory memory = {},
+              Shadowed shadowed = {});
   ~ServedModel();
 
   // Waits until the active release is loaded; it tells inputs and outputs. Errors: not_found (no release is active),
@@ -77,9 +80,16 @@ class ServedModel {
   void listen_to_memory(const std::shared_ptr<ModelInstance>& instance);
   void candidate_died(const std::shared_ptr<ModelInstance>& instance);
   void note_probation(const Error* error, bool died);
-  void mirror_later(const InferenceRequest& request);
-  void mirror(const std::shared_ptr<ModelInstance>& candidate, std::vector<runtime::Tensor> inputs,
-              std::vector<std::string> outputs);
+  // What was asked and what the active release answered, kept until the candidate is idle.
+  struct Copy {
+    std::vector<runtime::Tensor> inputs;
+    std::vector<std::string> outputs;
+    std::shared_ptr<const SlotContents> active;
+    std::vector<float> active_scores;
+  };
+  void mirror_later(const InferenceRequest& request, const Answered& answered);
+  void mirror(const std::shared_ptr<ModelInstance>& candidate, Copy copy);
+  void compare(const ModelInstance& candidate, const Copy& copy, const WorkerAnswer& answer);
   void progress(std::uint64_t count);
 
   struct Waiter;
@@ -87,6 +97,7 @@ class ServedModel {
   ServedLimits limits_;
   Signal signal_;
   Memory memory_;
+  Shadowed shadowed_;
   std::shared_ptr<ModelInstance> active_;     // answers
   std::shared_ptr<ModelInstance> previous_;   // warm, while probation_
   std::shared_ptr<ModelInstance> candidate_;  // proved, before it takes over

@@ -27,6 +27,14 @@ struct LabelSample {
   std::chrono::nanoseconds delay{0};  // since the prediction
 };
 
+// One live request that a candidate in shadow answered too: the raw scores of both for its first item, none empty.
+struct ShadowSample {
+  const SlotContents& candidate;
+  const SlotContents& active;
+  std::span<const float> candidate_scores;
+  std::span<const float> active_scores;
+};
+
 // Implemented by telemetry; called on serving threads, thread-safe, never blocks.
 class InferenceObserver {
  public:
@@ -37,6 +45,7 @@ class InferenceObserver {
   // release.
   virtual void on_unjoinable_label(const SlotContents& release) { static_cast<void>(release); }
   virtual void on_refused_request(const SlotContents& release) { static_cast<void>(release); }
+  virtual void on_shadow(const ShadowSample& sample) { static_cast<void>(sample); }
   // Now and then, for the active release.
   virtual void on_worker_memory(const SlotContents& release, std::uint64_t bytes) {
     static_cast<void>(release);

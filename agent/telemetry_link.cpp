@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <bit>
+#include <cmath>
 
 namespace ferry::agent {
 namespace {
@@ -132,6 +133,15 @@ void TelemetryLink::on_label(const LabelSample& sample) {
 void TelemetryLink::on_unjoinable_label(const SlotContents& release) { recorder_.unjoinable_label(known(release).key); }
 
 void TelemetryLink::on_refused_request(const SlotContents& release) { recorder_.refused_request(known(release).key); }
+
+// NaN says nothing about agreement: it is a finding about outputs, in the trial as ever.
+void TelemetryLink::on_shadow(const ShadowSample& sample) {
+  const auto newer = telemetry::read_prediction(sample.candidate_scores);
+  const auto older = telemetry::read_prediction(sample.active_scores);
+  if (std::isnan(newer.confidence) || std::isnan(older.confidence)) return;
+  recorder_.shadowed(known(sample.candidate).key, sample.active.version, static_cast<std::uint32_t>(older.top_class),
+                     static_cast<std::uint32_t>(newer.top_class), std::abs(newer.confidence - older.confidence));
+}
 
 void TelemetryLink::on_worker_memory(const SlotContents& release, std::uint64_t bytes) {
   recorder_.worker_memory(known(release).key, bytes);

@@ -29,6 +29,7 @@ class TelemetryLink final : public InferenceObserver, public Uploader {
   void on_label(const LabelSample& sample) override;
   void on_unjoinable_label(const SlotContents& release) override;
   void on_refused_request(const SlotContents& release) override;
+  void on_shadow(const ShadowSample& sample) override;
   void on_worker_memory(const SlotContents& release, std::uint64_t bytes) override;
 
   Result<> upload(HttpClient& http) override;

@@ -119,6 +119,20 @@ TEST_CASE("a worker killed under load costs no request: each is asked again of t
   CHECK(world.get("/v2/models/m/stats").json()["model_stats"][0]["worker_restarts"] == 3);
 }
 
+TEST_CASE("in shadow what the candidate answers is told beside what the active release answered, and only then") {
+  ServingWorld world;
+  world.start(world.put({}));
+  REQUIRE(world.prove(world.put(second(thrice_model()))));
+  CHECK(version_of(world.infer({1, 2})) == "1.0.0");
+  REQUIRE(world.activator->begin_shadow("m"));
+  CHECK(version_of(world.infer({1, 2})) == "1.0.0");
+  REQUIRE(eventually([&] { return world.activator->shadow_report("m").mirrored == 1; }));
+  CHECK(world.observer.compared() == std::vector<std::string>{"1.1.0 {3 6} beside 1.0.0 {2 4}"});
+  REQUIRE(world.activator->take_over("m"));
+  CHECK(version_of(world.infer({5})) == "1.1.0");
+  CHECK(world.observer.compared().size() == 1);
+}
+
 TEST_CASE("in shadow a candidate may crash, fail or eat memory: callers never notice, the report says what it was") {
   ServingWorld world;
   world.start(world.put({}));

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
+#include <cmath>
 
 #include <catch2/catch.hpp>
 
@@ -181,6 +182,17 @@ class CountingObserver final : public agent::InferenceObserver {
     std::lock_guard lock(mutex_);
     ++refused_;
   }
+  // "1.1.0 {3 6} beside 1.0.0 {2 4}"
+  void on_shadow(const agent::ShadowSample& sample) override {
+    const auto text = [](const agent::SlotContents& release, std::span<const float> scores) {
+      std::string all;
+      for (float score : scores) all += (all.empty() ? "" : " ") + std::to_string(std::lround(score));
+      return release.version + " {" + all + "}";
+    };
+    std::lock_guard lock(mutex_);
+    compared_.push_back(text(sample.candidate, sample.candidate_scores) + " beside " +
+                        text(sample.active, sample.active_scores));
+  }
   void on_worker_memory(const agent::SlotContents& release, std::uint64_t bytes) override {
     std::lock_guard lock(mutex_);
     memory_[release.version] = bytes;
@@ -190,6 +202,7 @@ class CountingObserver final : public agent::InferenceObserver {
   std::vector<std::string> errors() const { return read(errors_); }
   std::vector<std::string> labels() const { return read(labels_); }
   int refused() const { return read(refused_); }
+  std::vector<std::string> compared() const { return read(compared_); }
   std::size_t inputs() const { return read(inputs_); }
   std::size_t outputs() const { return read(outputs_); }
   std::vector<float> scores() const { return read(scores_); }
@@ -203,7 +216,7 @@ class CountingObserver final : public agent::InferenceObserver {
   mutable std::mutex mutex_;  // guards all below
   std::map<std::string, int> answered_;
   std::map<std::string, std::uint64_t> memory_;
-  std::vector<std::string> errors_, labels_;
+  std::vector<std::string> errors_, labels_, compared_;
   std::vector<float> scores_;
   int refused_ = 0;
   std::size_t inputs_ = 0, outputs_ = 0;  // of the latest inference

@@ -96,6 +96,26 @@ TEST_CASE("what was answered in an interval arrives as one window with all its a
   CHECK(window.classes[1] == 3);
 }
 
+TEST_CASE("agreement of a candidate with the active release arrives under the candidate, without what was NaN") {
+  World world;
+  SlotContents active = world.release;
+  active.version = "0.9.0";
+  const float second[] = {0, 5, 0}, third[] = {0, 0, 5}, broken[] = {0, NAN, 0};
+  for (int i = 0; i < 3; ++i) world.link->on_shadow({world.release, active, second, second});
+  world.link->on_shadow({world.release, active, third, second});
+  world.link->on_shadow({world.release, active, broken, second});
+  world.link->on_shadow({world.release, active, second, broken});
+  world.clock.advance(seconds{61});
+  REQUIRE(world.link->upload(*world.http));
+  const auto window = world.received(0).releases.at(0);
+  CHECK(window.key.version == "1.0.0");
+  const telemetry::ShadowAgreement& agreement = window.shadow.at("0.9.0");
+  CHECK(agreement.agreed == 3);
+  CHECK(agreement.compared() == 4);
+  CHECK(agreement.disagreed.at(telemetry::Confusion{1, 2}) == 1);
+  CHECK(std::abs(agreement.gap_sum) < 1e-6);  // they were equally sure
+}
+
 TEST_CASE("nothing happened: nothing is written and nothing is sent") {
   World world;
   world.clock.advance(seconds{61});
