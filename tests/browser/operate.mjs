@@ -17,7 +17,7 @@ const ca = readFileSync(flags.ca);
 const tokens = Object.fromEntries(["maker", "checker"].map((who) => [who, readFileSync(flags[who], "utf8").trim()]));
 const api = new OperatorApi(flags.url, ca, tokens.maker);
 const model = "fashion-mnist";
-const limit_ms = 30_000; // for devices to do something
+const limit_ms = 90_000; // for devices to do something
 
 // What the devices themselves run, by version.
 const running = () => JSON.parse(readFileSync(flags.fleet, "utf8")).running;
