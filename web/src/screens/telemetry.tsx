@@ -37,7 +37,7 @@ function ByClass({ model }: { model: string }) {
   return (
     <Loaded resource={classes}>
       {(list) => list.items.length === 0 ? <Empty>No device has told anything of this model.</Empty> : (
-        <Table caption="Telemetry by release and hardware class, since each device took the release" rows={list.items} rowKey={(r) => `${r.version} ${r.hardware_class}`} columns={[
+        <Table caption="By release and hardware class, since each device took the release" rows={list.items} rowKey={(r) => `${r.version} ${r.hardware_class}`} columns={[
           { title: "Release", cell: (r) => <a href={releaseHref(model, r.version)}>{r.version}</a> },
           { title: "Hardware class", cell: (r) => r.hardware_class || "not told" },
           { title: "Devices", cell: (r) => count(r.devices), numeric: true },

@@ -284,7 +284,7 @@ describe("telemetry", () => {
   });
   test("shows each release on each hardware class, also on one that was not told", async () => {
     const page = await show(<TelemetryScreen />);
-    const table = "Telemetry by release and hardware class, since each device took the release";
+    const table = "By release and hardware class, since each device took the release";
     expect(column(page, table, "Release")).toEqual(["1.1.0", "1.4.0", "1.4.0"]);
     expect(column(page, table, "Hardware class").at(-1)).toBe("not told");
     expect(column(page, table, "p99")).toEqual(["1.50 ms", "900 µs", "1.90 ms"]);
