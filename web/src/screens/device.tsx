@@ -9,10 +9,11 @@ import { LabelEditor, Labels } from "../components/labels";
 import { Empty, Loaded } from "../components/notes";
 import { Reason } from "../components/reason";
 import { Status } from "../components/status";
+import { measuredColumns } from "../components/measured-columns";
 import { Table } from "../components/table";
 import { Timeline } from "../components/timeline";
 import { When } from "../components/when";
-import { absolute, bytes, count, microseconds, percent } from "../state/format";
+import { absolute, bytes, count } from "../state/format";
 import { deviceHref, releaseHref, rolloutHref, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 import { wordOf } from "../state/words";
@@ -105,12 +106,7 @@ function TelemetryTable({ device }: { device: Device }) {
   return (
     <Table caption="Telemetry of this device by release" rows={rows} rowKey={(r) => `${r.model}@${r.version}`} columns={[
       { title: "Release", cell: (r) => <a href={releaseHref(r.model, r.version)}>{r.model} {r.version}</a> },
-      { title: "Inferences", cell: (r) => count(r.count), numeric: true },
-      { title: "Errors", cell: (r) => count(r.errors), numeric: true },
-      { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
-      { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
-      { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
-      { title: "Accuracy", cell: (r) => percent(r.accuracy_ppm), numeric: true },
+      ...measuredColumns,
       { title: "Labelled", cell: (r) => count(r.labelled), numeric: true },
       { title: "Last report", cell: (r) => <When ms={r.last_window_ms} /> },
     ]} />

@@ -3,8 +3,9 @@ import { Lines, type Line } from "../charts/lines";
 import { Card } from "../components/card";
 import { DriftCard } from "../components/drift-card";
 import { Empty, Loaded } from "../components/notes";
+import { measuredColumns } from "../components/measured-columns";
 import { Table } from "../components/table";
-import { bytes, count, microseconds, percent } from "../state/format";
+import { bytes, count, microseconds } from "../state/format";
 import { location, releaseHref, setQuery, useTitle } from "../state/router";
 import { useResource } from "../state/resource";
 
@@ -19,12 +20,7 @@ function ByRelease({ telemetry: t }: { telemetry: Telemetry }) {
     <Table caption="Telemetry by release" rows={t.releases} rowKey={(r) => r.version} columns={[
       { title: "Release", cell: (r) => <a href={releaseHref(t.model, r.version)}>{r.version}</a> },
       { title: "Devices", cell: (r) => count(r.devices), numeric: true },
-      { title: "Inferences", cell: (r) => count(r.count), numeric: true },
-      { title: "Errors", cell: (r) => count(r.errors), numeric: true },
-      { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
-      { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
-      { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
-      { title: "Accuracy", cell: (r) => percent(r.accuracy_ppm), numeric: true },
+      ...measuredColumns,
       { title: "Labelled", cell: (r) => count(r.labelled), numeric: true },
       { title: "Worker memory", cell: (r) => (r.worker_memory_bytes > 0 ? bytes(r.worker_memory_bytes) : "–"), numeric: true },
     ]} />
@@ -41,12 +37,7 @@ function ByClass({ model }: { model: string }) {
           { title: "Release", cell: (r) => <a href={releaseHref(model, r.version)}>{r.version}</a> },
           { title: "Hardware class", cell: (r) => r.hardware_class || "not told" },
           { title: "Devices", cell: (r) => count(r.devices), numeric: true },
-          { title: "Inferences", cell: (r) => count(r.count), numeric: true },
-          { title: "Errors", cell: (r) => count(r.errors), numeric: true },
-          { title: "p50", cell: (r) => microseconds(r.p50_us), numeric: true },
-          { title: "p95", cell: (r) => microseconds(r.p95_us), numeric: true },
-          { title: "p99", cell: (r) => microseconds(r.p99_us), numeric: true },
-          { title: "Accuracy", cell: (r) => percent(r.accuracy_ppm), numeric: true },
+          ...measuredColumns,
         ]} />
       )}
     </Loaded>
